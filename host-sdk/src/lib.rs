@@ -1,0 +1,1 @@
+//! Embed a station in a Rust program.

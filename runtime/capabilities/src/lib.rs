@@ -1,0 +1,1 @@
+//! What the host offers to modules: one folder per capability, one list.

@@ -1,0 +1,6 @@
+//! scratch
+mod config;
+#[cfg(test)]
+mod golden;
+mod units;
+fn main() {}

@@ -1,0 +1,1 @@
+//! wasmtime: inspect, compile, link, pool, meter, lift and lower, name traps.

@@ -1,0 +1,32 @@
+//! The kernel: which revision provides which interface to whom, and what a call may spend.
+//!
+//! It routes, checks grants, keeps budgets and remembers what happened. It knows no wasm, no HTTP and no SQL:
+//! what runs a module is an [`Executor`], what remembers a deployment is a [`Registry`], and both are plugged in
+//! by `station-host`. The kernel never looks into the values of a call.
+#![warn(missing_docs)]
+
+pub mod compare;
+pub mod control;
+pub mod graph;
+mod journal;
+mod kernel;
+mod lifecycle;
+mod logs;
+pub mod meter;
+pub mod ports;
+mod run;
+mod service;
+pub mod state;
+pub mod threads;
+pub mod tree;
+
+pub use control::Control;
+pub use journal::Journal;
+pub use kernel::{Kernel, Ports, Settings, StartError};
+pub use logs::{Line, Logs};
+pub use meter::Meter;
+pub use ports::{Clock, Executor, KeyValue, Prepared, Registry, StorageError};
+pub use run::{Ended, RootCall, Target};
+pub use service::Service;
+pub use state::{Change, ModuleState, Revision, State, Token};
+pub use tree::Tree;

@@ -1,0 +1,202 @@
+//! What the kernel needs from outside, as traits. The adapters implement them; `station-host` plugs them in.
+
+use crate::state::{AuditEntry, Change, Metadata, State};
+use crate::tree::Tree;
+use serde_json::Value;
+use station_model::{Digest, Failure, Function, Limits, Location, ModuleName, World};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+/// A future that is boxed because it crosses a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a component turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// What it imports and exports.
+    pub world: World,
+    /// What it says about itself.
+    pub metadata: Metadata,
+}
+
+/// Arguments of a call as text, parsed by the executor against the function's type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arguments {
+    /// One JSON value per parameter.
+    Json(Vec<Value>),
+    /// A WAVE tuple, `(1, "x", {a: 2})`.
+    Wave(String),
+}
+
+/// The operator's choices that an instance is made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleSettings {
+    /// The module's name.
+    pub module: ModuleName,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where it may send HTTP requests.
+    pub hosts: Vec<station_model::HostPattern>,
+    /// Values for `wasi:config`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// Runs modules. The only implementation for production is the engine; the kernel's tests use a fake.
+pub trait Executor: Send + Sync + Sized + 'static {
+    /// A loaded revision: machine code linked against the host, from which instances are made.
+    type Module: Send + Sync + 'static;
+    /// How values move over one linked function; chosen once, when the graph is built.
+    type Lane: Send + Sync + 'static;
+    /// What a root call carries in: arguments as text, or a request to serve.
+    type Entry: Send + 'static;
+
+    /// Checks, inspects and compiles a component, apart from the process that serves calls.
+    ///
+    /// Compiled code goes to the cache, so that a later [`load`](Self::load) of the same digest is quick.
+    ///
+    /// # Errors
+    /// `upload.*` and `link.unknown_import`, `link.version`.
+    fn prepare<'a>(&'a self, digest: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>>;
+
+    /// Loads a prepared component; compiles it again when the cache has nothing or something damaged.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and `upload.storage`.
+    fn load<'a>(&'a self, digest: Digest, wasm: &'a Path, world: &'a World)
+        -> BoxFuture<'a, Result<Arc<Self::Module>, Failure>>;
+
+    /// Makes one instance without any authority and throws it away. Blocks; run on a call thread.
+    ///
+    /// # Errors
+    /// `start.*`.
+    fn trial(&self, module: &Arc<Self::Module>, settings: &Arc<ModuleSettings>) -> Result<(), Failure>;
+
+    /// True when the host itself provides this import, granted to everybody or not.
+    fn host_provides(&self, interface: &station_model::InterfaceName) -> bool;
+
+    /// True when a host interface needs no grant: clocks, random, bounded stdio.
+    fn harmless(&self, interface: &station_model::InterfaceName) -> bool;
+
+    /// Chooses how values move from an importer's function to the provider's.
+    fn lane(&self, import: &Function, export: &Function) -> Self::Lane;
+
+    /// An entry that calls a function with arguments from outside and answers with JSON.
+    fn entry(&self, arguments: Arguments) -> Self::Entry;
+
+    /// Runs the root call of `tree` to its end, on this thread. `None` for an entry without a JSON answer.
+    ///
+    /// # Errors
+    /// `call.*`, `unit.*`, `station.*`.
+    fn run(&self, tree: &Arc<Tree<Self>>, entry: Self::Entry) -> Result<Option<Value>, Failure>;
+
+    /// Resolves trap offsets to names, files and lines from the component's debug information.
+    fn symbolize<'a>(&'a self, digest: Digest, wasm: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>>;
+
+    /// Looks at the deadlines of everything that runs. The pulse calls it every few milliseconds.
+    fn tick(&self);
+
+    /// Forgets the compiled code of a component that no module has any more.
+    fn forget(&self, digest: Digest);
+}
+
+/// What went wrong in the registry.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
+pub struct StorageError {
+    /// What was being done.
+    pub doing: String,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Remembers the state. Blocks: call it from a blocking thread.
+pub trait Registry: Send + Sync + 'static {
+    /// What was remembered.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn load(&self) -> Result<State, StorageError>;
+
+    /// Makes all changes and the audit entry durable, or none of them.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then nothing has changed.
+    fn commit(&self, changes: &[Change], entry: &AuditEntry) -> Result<(), StorageError>;
+
+    /// Moves a finished upload to where it stays, durably. Does nothing when the digest is already there.
+    ///
+    /// # Errors
+    /// When the file cannot be moved or flushed.
+    fn keep_artifact(&self, digest: &Digest, uploaded: &Path) -> Result<(), StorageError>;
+
+    /// Where the component with this digest is.
+    fn artifact(&self, digest: &Digest) -> PathBuf;
+
+    /// A path for an upload that is being received, on the file system where artifacts stay.
+    fn upload_path(&self) -> PathBuf;
+
+    /// Removes the artifact with this digest, which no revision has any more. Does nothing when it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    fn drop_artifact(&self, digest: &Digest) -> Result<(), StorageError>;
+
+    /// Removes artifacts that no revision in `state` has, and uploads that were cut off. Only while nothing is
+    /// being uploaded.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    fn sweep(&self, state: &State) -> Result<(), StorageError>;
+
+    /// The last `limit` audit entries, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StorageError>;
+}
+
+/// Durable key-value data of modules. A module reaches only its own. Blocks.
+pub trait KeyValue: Send + Sync + 'static {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn get(&self, module: &ModuleName, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Makes all writes durable, or none of them; `None` removes a key.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then nothing has changed.
+    fn set(&self, module: &ModuleName, bucket: &str, writes: &[(String, Option<Vec<u8>>)]) -> Result<(), StorageError>;
+
+    /// Sets a key if its value is still `expected`; false when it is not.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    fn swap(&self, module: &ModuleName, bucket: &str, key: &str, expected: Option<&[u8]>, value: &[u8])
+        -> Result<bool, StorageError>;
+
+    /// Up to `limit` keys that sort after `after`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn keys(&self, module: &ModuleName, bucket: &str, after: Option<&str>, limit: u32)
+        -> Result<Vec<String>, StorageError>;
+
+    /// Bytes that a module's keys and values take.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn used(&self, module: &ModuleName) -> Result<u64, StorageError>;
+}
+
+/// The time of day. A port so that a test can choose it.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+}

@@ -1,0 +1,222 @@
+//! Root calls: admission, a call thread, the report.
+
+use crate::graph::{Found, Health, Node};
+use crate::kernel::Kernel;
+use crate::ports::Executor;
+use crate::tree::{Beginning, Cancel, Reason, Tree};
+use serde_json::Value;
+use station_model::{CallId, CallReport, Code, Failure, FunctionPath, ModuleName};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, atomic::Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// What a root call is aimed at.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// An exported function.
+    Function(FunctionPath),
+    /// A handler that the host calls, by the name it has in traces.
+    Handler(&'static str),
+}
+
+/// A root call.
+pub struct RootCall<E: Executor> {
+    /// The module to call.
+    pub module: ModuleName,
+    /// What to call in it.
+    pub target: Target,
+    /// Who asks.
+    pub principal: String,
+    /// Its id.
+    pub id: CallId,
+    /// At most this much fuel; the module's limit when less.
+    pub fuel: Option<u64>,
+    /// At most this many milliseconds; the module's limit when less.
+    pub deadline_ms: Option<u64>,
+    /// What it carries in.
+    pub entry: E::Entry,
+}
+
+/// How a root call ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What it returned, for an entry that answers with JSON.
+    pub result: Option<Value>,
+    /// Fuel, time, frames and the failure.
+    pub report: Arc<CallReport>,
+}
+
+/// Cancels a tree when whoever waits for it goes away.
+struct CancelOnDrop(Option<Arc<Cancel>>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancel) = &self.0 {
+            cancel.set(Reason::ClientGone);
+        }
+    }
+}
+
+impl<E: Executor> Kernel<E> {
+    /// Runs a root call to its end. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// What kept the call from beginning: `call.no_such_module`, `call.no_such_function`, `call.not_ready`,
+    /// `station.busy`, `station.draining`. A call that began and failed is an answer; its report has the failure.
+    pub async fn run(&self, call: RootCall<E>) -> Result<Ended, Failure> {
+        let started_ms = self.clock().now_ms();
+        let graph = self.graph_now();
+        let (root, found) = self.find(&graph, &call)?;
+        let node = graph.node(root).ok_or_else(|| no_such_module(&call.module))?;
+        let limits = &node.settings.limits;
+        let tree = Tree::new(Beginning {
+            root,
+            found,
+            id: call.id,
+            principal: call.principal,
+            fuel: call.fuel.unwrap_or(limits.fuel).min(limits.fuel),
+            deadline_ms: call.deadline_ms.unwrap_or(limits.deadline_ms).min(limits.deadline_ms),
+            pulse: Arc::clone(self.pulse()),
+            logs: Arc::clone(self.logs()),
+            clock: Arc::clone(self.clock()),
+            ceilings: self.settings().ceilings,
+            graph: Arc::clone(&graph),
+        });
+        let tree = Arc::new(tree);
+        let permit = self.admit(node, &tree).await?;
+        let mut guard = CancelOnDrop(Some(Arc::clone(&tree.cancel)));
+        let outcome = self.on_thread(&tree, call.entry, permit)?.await;
+        guard.0 = None;
+        let outcome = outcome.unwrap_or_else(|_| Err(internal()));
+        let function = named(&call.target);
+        Ok(self.finish(&tree, started_ms, call.module, function, outcome))
+    }
+
+    fn find(
+        &self,
+        graph: &crate::graph::Graph<E>,
+        call: &RootCall<E>,
+    ) -> Result<(crate::graph::NodeIndex, Option<Found>), Failure> {
+        if !self.accepts_calls() {
+            return Err(Failure::new(Code::StationDraining, "the station is shutting down"));
+        }
+        let Some(root) = graph.find(&call.module) else { return Err(self.not_loaded(&call.module)) };
+        let node = graph.node(root).ok_or_else(|| no_such_module(&call.module))?;
+        let found = match &call.target {
+            Target::Function(path) => Some(node.resolve(path)?),
+            Target::Handler(_) => None,
+        };
+        ready(node)?;
+        Ok((root, found))
+    }
+
+    fn not_loaded(&self, module: &ModuleName) -> Failure {
+        match self.broken(module) {
+            Some(why) => Failure::new(Code::CallNotReady, format!("module {module} could not be loaded: {}", why.message)),
+            None => no_such_module(module),
+        }
+    }
+
+    /// Waits for a place among the module's root calls, so that no module can take every call thread.
+    async fn admit(&self, node: &Node<E>, tree: &Tree<E>) -> Result<OwnedSemaphorePermit, Failure> {
+        let places = self.places(&node.name, node.settings.limits.instances_max);
+        let waiting = self.waiting().fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(self.waiting());
+        let busy = || Failure::new(Code::StationBusy, format!("module {} serves as many calls as it may; try again", node.name));
+        if waiting >= self.settings().queue_max as u64 {
+            return places.try_acquire_owned().map_err(|_| busy());
+        }
+        let left = tree.deadline_us.saturating_sub(tree.pulse.exact_us());
+        match tokio::time::timeout(Duration::from_micros(left), places.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(busy()),
+        }
+    }
+
+    fn on_thread(
+        &self,
+        tree: &Arc<Tree<E>>,
+        entry: E::Entry,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<Option<Value>, Failure>>, Failure> {
+        let (send, receive) = oneshot::channel();
+        let running = self.register(tree);
+        let (executor, tree) = (Arc::clone(self.executor()), Arc::clone(tree));
+        let job = move || {
+            // The report must not be there before the place is free again, or a patient caller finds it taken.
+            let outcome = guarded(|| executor.run(&tree, entry));
+            drop((permit, running));
+            let _caller_may_be_gone = send.send(outcome);
+        };
+        let busy = |_| Failure::new(Code::StationBusy, "all call threads are taken and the queue is full; try again");
+        self.threads().run(job).map_err(busy)?;
+        Ok(receive)
+    }
+
+    fn finish(
+        &self,
+        tree: &Tree<E>,
+        started_ms: u64,
+        module: ModuleName,
+        function: FunctionPath,
+        outcome: Result<Option<Value>, Failure>,
+    ) -> Ended {
+        let frames = tree.frames(outcome.is_err());
+        let began_us = tree.deadline_us.saturating_sub(tree.deadline_ms.saturating_mul(1_000));
+        let report = Arc::new(CallReport {
+            id: tree.id,
+            started_ms,
+            principal: tree.principal.clone(),
+            module,
+            function,
+            fuel: frames.first().map_or(0, |root| root.fuel),
+            duration_us: tree.pulse.exact_us().saturating_sub(began_us),
+            calls: tree.calls(),
+            failure: outcome.as_ref().err().cloned(),
+            frames,
+        });
+        self.journal().record(Arc::clone(&report));
+        Ended { result: outcome.ok().flatten(), report }
+    }
+}
+
+/// Takes one from a counter when dropped.
+struct Counted<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work` so that a panic in a host function is the failure of this call and of nothing else.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal()))
+}
+
+fn internal() -> Failure {
+    Failure::new(Code::StationInternal, "the station made a mistake while it ran this call; its log has the details")
+}
+
+fn ready<E: Executor>(node: &Node<E>) -> Result<(), Failure> {
+    let why = match &node.health {
+        Health::Ready => return Ok(()),
+        Health::Broken(failure) => failure.message.clone(),
+        Health::Waiting(waiting) => {
+            waiting.iter().map(|w| format!("{}: {}", w.interface, w.detail)).collect::<Vec<_>>().join("; ")
+        }
+    };
+    Err(Failure::new(Code::CallNotReady, format!("module {} is waiting for {why}", node.name)))
+}
+
+pub(crate) fn no_such_module(module: &ModuleName) -> Failure {
+    Failure::new(Code::CallNoSuchModule, format!("there is no module {module}; `station ls` lists them"))
+}
+
+fn named(target: &Target) -> FunctionPath {
+    match target {
+        Target::Function(path) => path.clone(),
+        Target::Handler(name) => FunctionPath { interface: None, function: (*name).to_owned() },
+    }
+}

@@ -1,0 +1,1 @@
+//! Dev only: fakes of the kernel's ports, seeded clock, guest paths.

@@ -1,0 +1,65 @@
+//! Python guests: componentize-py from PyPI, by hash, in a venv below `target/guest-toolchains`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::guest::Guest;
+use super::{Places, publish_timed, say, toolchain, tools};
+
+/// Builds the guests one after the other: each takes both processors anyway.
+pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
+    let venv = install(places)?;
+    for guest in guests {
+        publish_timed(places, guest, || componentize(places, &venv, guest))?;
+    }
+    Ok(())
+}
+
+/// Installs what the requirements name, with the hashes they name, unless that has been done.
+fn install(places: &Places) -> Result<PathBuf> {
+    let lock = places.sources().join("toolchains/componentize-py");
+    let folder = places.toolchains.join("componentize-py");
+    toolchain::install_once(places, &lock, &folder, || {
+        say("pip installs componentize-py (17 MB) into a venv below target/guest-toolchains");
+        tools::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ]);
+        pip.arg("--require-hashes")
+            .arg("--requirement")
+            .arg(lock.join("requirements.txt"));
+        tools::run(&mut pip)
+    })?;
+    Ok(folder)
+}
+
+fn componentize(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> {
+    let wit = toolchain::gather_wit(places, guest)?;
+    let built = places.build.join(format!("{}.wasm", guest.name));
+    let mut tool = Command::new(venv.join("bin/componentize-py"));
+    tool.arg("--wit-path").arg(&wit).args([
+        "--world",
+        &guest.recipe.world,
+        "componentize",
+        &guest.recipe.source,
+    ]);
+    tool.args(&guest.recipe.arguments)
+        .arg("--python-path")
+        .arg(&guest.folder)
+        .arg("--output")
+        .arg(&built);
+    // Bytecode written beside the sources would end up in the component, and in the way of the next stamp.
+    tool.env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("VIRTUAL_ENV");
+    tools::run(&mut tool)?;
+    Ok(built)
+}

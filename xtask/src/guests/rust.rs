@@ -1,0 +1,75 @@
+//! Rust guests: one cargo call for all of them, so that they share a target folder and both processors.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::guest::Guest;
+use super::{Places, publish, say};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Builds the guests and publishes each as cargo finishes it; the seconds count from the start of the build.
+pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
+    say(&format!(
+        "cargo builds {} Rust guests for {TARGET}; the first time takes a minute or two",
+        guests.len()
+    ));
+    let start = Instant::now();
+    let mut cargo = command(places, guests).spawn().context("starting cargo")?;
+    let messages = cargo.stdout.take().context("cargo has no output")?;
+    for line in BufReader::new(messages).lines() {
+        let message: Value = serde_json::from_str(&line?).unwrap_or_default();
+        if let Some((guest, built)) = finished(&message, guests) {
+            publish(places, guest, &built, start.elapsed())?;
+        }
+    }
+    ensure!(
+        cargo.wait()?.success(),
+        "cargo could not build the guests; its messages are above"
+    );
+    Ok(())
+}
+
+/// The outer cargo's flags are for the host's linker, so they must not reach this one.
+fn command(places: &Places, guests: &[&Guest]) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo.args(guests.iter().flat_map(|guest| ["--package", &guest.name]));
+    cargo.current_dir(places.sources());
+    cargo.env("CARGO_TARGET_DIR", &places.build);
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET");
+    cargo.stdout(Stdio::piped());
+    cargo
+}
+
+/// The guest whose component a message of cargo's announces, and where it is.
+fn finished<'a>(message: &Value, guests: &[&'a Guest]) -> Option<(&'a Guest, PathBuf)> {
+    if message.get("reason")?.as_str()? != "compiler-artifact" {
+        return None;
+    }
+    let crate_name = message.get("target")?.get("name")?.as_str()?;
+    let guest = guests
+        .iter()
+        .find(|guest| guest.name.replace('-', "_") == crate_name)?;
+    let mut files = message
+        .get("filenames")?
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str);
+    let built = files.find(|file| file.ends_with(".wasm"))?;
+    Some((guest, PathBuf::from(built)))
+}
