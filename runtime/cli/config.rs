@@ -10,9 +10,9 @@ mod options;
 mod show;
 mod tree;
 
-pub use mistakes::{Mistakes, Place};
-pub use options::{ADMIN, DATA, GATEWAY, address};
-pub use show::document;
+pub(crate) use mistakes::{Mistake, Mistakes, Place};
+pub(crate) use options::{ADMIN_PORT, DATA, address};
+pub(crate) use show::document;
 
 use modules::ModuleOptions;
 use options::StationOptions;
@@ -26,7 +26,7 @@ use tree::{Node, Section, Value};
 
 /// What the flags of `station serve` say instead of the file.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// The data folder, beside the working folder.
     pub data: Option<PathBuf>,
     /// Where the admin API listens.
@@ -36,8 +36,7 @@ pub struct Overrides {
 }
 
 /// A configuration without mistakes.
-#[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// What to start a station with.
     pub settings: Settings,
     /// Where each key stands, for errors that only show at start.
@@ -48,7 +47,7 @@ pub struct Config {
 ///
 /// # Errors
 /// All mistakes; a file that cannot be read is one.
-pub fn load(file: &Path, overrides: Overrides) -> Result<Config, Mistakes> {
+pub(crate) fn load(file: &Path, overrides: Overrides) -> Result<Config, Mistakes> {
     let shown = file.display().to_string();
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
@@ -64,7 +63,7 @@ pub fn load(file: &Path, overrides: Overrides) -> Result<Config, Mistakes> {
 
 fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file; name one with --config".to_owned(),
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }
@@ -73,7 +72,7 @@ fn unreadable(error: &std::io::Error) -> String {
 ///
 /// # Errors
 /// All mistakes.
-pub fn parse(text: &str, shown: &str, base: &Path, overrides: Overrides) -> Result<Config, Mistakes> {
+pub(crate) fn parse(text: &str, shown: &str, base: &Path, overrides: Overrides) -> Result<Config, Mistakes> {
     let mut found = Mistakes::new(shown);
     let Some(node) = tree::read(text, &mut found) else { return Err(found) };
     let mut places = BTreeMap::new();
@@ -114,7 +113,7 @@ fn settings(node: Node, base: &Path, overrides: Overrides, found: &mut Mistakes)
 
 /// The binary that compiles in a child process: this one. The kernel's name for it still works after an upgrade
 /// replaced the file, which a path would not.
-pub fn worker() -> PathBuf {
+pub(crate) fn worker() -> PathBuf {
     let own = PathBuf::from("/proc/self/exe");
     match own.exists() {
         true => own,

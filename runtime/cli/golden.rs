@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 /// A folder below `tests/golden`.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The files in such a folder with this ending, in order.
-pub fn files(name: &str, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(name: &str, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder(name)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
@@ -19,7 +19,7 @@ pub fn files(name: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 /// Compares `text` with the file, or rewrites the file when asked to.
-pub fn check(file: &Path, text: &str) {
+pub(crate) fn check(file: &Path, text: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();

@@ -8,15 +8,15 @@ use std::fmt;
 
 /// A duration in whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Millis(pub u64);
+pub(crate) struct Millis(pub u64);
 
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 /// A plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count(pub u64);
+pub(crate) struct Count(pub u64);
 
 /// Biggest first, because printing takes the first that divides.
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -32,7 +32,7 @@ const COUNT_HINT: &str = "write a whole number such as `200_000_000`";
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn millis(text: &str) -> Result<Millis, String> {
+pub(crate) fn millis(text: &str) -> Result<Millis, String> {
     let mut rest = text.trim();
     let mut total = 0u64;
     if rest.is_empty() {
@@ -51,7 +51,7 @@ pub fn millis(text: &str) -> Result<Millis, String> {
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn bytes(text: &str) -> Result<Bytes, String> {
+pub(crate) fn bytes(text: &str) -> Result<Bytes, String> {
     let (number, unit, after) = split(text.trim());
     let scale = match unit {
         "" => Some(1),
@@ -67,7 +67,7 @@ pub fn bytes(text: &str) -> Result<Bytes, String> {
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn count(text: &str) -> Result<Count, String> {
+pub(crate) fn count(text: &str) -> Result<Count, String> {
     let (number, unit, after) = split(text.trim());
     match (unit, after, number.contains('.')) {
         ("", "", false) => scaled(number, 1, COUNT_HINT).map(Count),
@@ -150,7 +150,7 @@ impl fmt::Display for Count {
 }
 
 /// A size for people, rounded: `18.2 MiB`.
-pub fn about(bytes: u64) -> String {
+pub(crate) fn about(bytes: u64) -> String {
     let unit = BINARY.iter().find(|(name, scale)| bytes >= *scale && *name != "B");
     match unit {
         // Rounding to tenths is what is wanted here.
@@ -160,7 +160,7 @@ pub fn about(bytes: u64) -> String {
 }
 
 /// A duration for people, rounded: `1.2 ms`.
-pub fn about_us(us: u64) -> String {
+pub(crate) fn about_us(us: u64) -> String {
     let tenths = |scale: u64, unit: &str| format!("{}.{} {unit}", us / scale, (us % scale) * 10 / scale);
     match us {
         0..1_000 => format!("{us} µs"),
@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn what_could_mean_two_things_is_refused() {
-        for text in ["", "5", "s", "5 apples", "-5s", "5s5", "0.0001s", "99999999999999999999s", "1__0s", "5S", "1e3s"] {
+        for text in ["", "5", "s", "5 apples", "-5s", "5s5", "0.0001s", "99999999999999999999s", "1__0s", "5S", "1e3s"]
+        {
             assert!(millis(text).is_err(), "{text}");
         }
         for text in ["", "MiB", "5mb", "5s", "1MiB1KiB", "0.3B", "99999999TiB", "64m"] {

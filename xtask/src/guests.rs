@@ -68,7 +68,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     let stale = stale(&places, wanted)?;
     say(&format!("{total} guests wanted, {} to build", stale.len()));
 
-    let mut skipped = Vec::new();
+    let mut ready = Vec::new();
     for language in [Language::Rust, Language::Js, Language::Python] {
         let guests: Vec<&Guest> = stale
             .iter()
@@ -78,15 +78,17 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
             continue;
         }
         match tools::check(language) {
-            Ok(()) => build(&places, language, &guests)?,
-            Err(missing) if names.is_empty() => skipped.push((language, guests.len(), missing)),
+            Ok(()) => ready.push((language, guests)),
+            Err(missing) if names.is_empty() => say(&format!(
+                "skipped, {} in {language}: {missing:#}",
+                guests.len()
+            )),
             Err(missing) => return Err(missing),
         }
     }
-    for (language, count, missing) in skipped {
-        say(&format!("skipped {count} {language} guests: {missing:#}"));
-    }
-    Ok(())
+    ready
+        .iter()
+        .try_for_each(|(language, guests)| build(&places, *language, guests))
 }
 
 fn build(places: &Places, language: Language, guests: &[&Guest]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Calls: asking for one, and looking at those that ended.
 
-use crate::{Client, Deadline, Error, Limit, QUICK_MS_MAX};
+use crate::{Client, Deadline, Error, Limit, QUICK_MS_MAX, deadline::Written};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use station_model::{CallId, CallReport, Digest, FunctionPath, InterfaceName, ModuleName, Outcome};
@@ -25,6 +25,7 @@ pub struct CallBody {
     pub fuel: Option<u64>,
     /// At most this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Written>)]
     pub deadline: Option<Deadline>,
 }
 
@@ -94,7 +95,7 @@ pub struct Location {
     pub offset: Option<u64>,
 }
 
-/// The failure of a recorded call.
+/// Why a recorded call, or a module that cannot be loaded, failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallFailure {
     /// The stable code.

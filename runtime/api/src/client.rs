@@ -29,7 +29,9 @@ pub enum Error {
     #[error("{0}")]
     Problem(Box<Problem>),
     /// No connection, or it broke.
-    #[error("no answer from {url}; is a station running there? `station serve` starts one, --url or STATION_URL says where it is")]
+    #[error(
+        "no answer from {url}; is a station running there? `station serve` starts one, --url or STATION_URL says where it is"
+    )]
     Transport {
         /// The address that was asked.
         url: String,
@@ -140,7 +142,8 @@ impl Client {
 
     pub(crate) fn with_body(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<Request, Error> {
         let mut request = self.request(method, path)?;
-        let body = serde_json::to_vec(body).map_err(|e| self.local(Code::AdminBadRequest, &format!("the request cannot be written as JSON: {e}")))?;
+        let body = serde_json::to_vec(body)
+            .map_err(|e| self.local(Code::AdminBadRequest, &format!("the request cannot be written as JSON: {e}")))?;
         request.body = Some(body);
         Ok(request)
     }
@@ -169,7 +172,11 @@ impl Client {
         self.answer_within(request, Some(Duration::from_millis(QUICK_MS_MAX))).await
     }
 
-    pub(crate) async fn answer_within<T: DeserializeOwned>(&self, request: Request, wait: Option<Duration>) -> Result<T, Error> {
+    pub(crate) async fn answer_within<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        wait: Option<Duration>,
+    ) -> Result<T, Error> {
         let url = request.url.clone();
         let work = async {
             let response = self.send(request).await?;
@@ -259,6 +266,8 @@ fn http_client(base: &Url) -> Result<reqwest::Client, Error> {
     rustls::crypto::ring::default_provider().install_default().ok();
     let mut builder = reqwest::Client::builder()
         .connect_timeout(Duration::from_millis(CONNECT_MS_MAX))
+        // The station closes an idle connection after ten seconds; one that is about to close must not be used again.
+        .pool_idle_timeout(Duration::from_secs(5))
         .redirect(reqwest::redirect::Policy::none());
     if is_loopback(base) {
         builder = builder.no_proxy();
@@ -294,7 +303,11 @@ fn refusal(url: &Url, status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-pub(crate) async fn within<T>(url: &Url, wait: Option<Duration>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) async fn within<T>(
+    url: &Url,
+    wait: Option<Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let Some(wait) = wait else { return work.await };
     match tokio::time::timeout(wait, work).await {
         Ok(done) => done,

@@ -5,9 +5,8 @@ use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// A span of time, at most a year. Written as `2s`, `500ms`, `5m`, `1h`, or as a number of milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "Written")]
-#[schema(value_type = Written)]
 pub struct Deadline {
     /// The span in milliseconds.
     pub ms: u64,
@@ -19,7 +18,8 @@ const MS_MAX: u64 = 365 * 24 * 3_600_000;
 /// How a span may stand in JSON: a number of milliseconds, or a text such as `2s`.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Written {
+#[schema(as = Deadline)]
+pub enum Written {
     /// Milliseconds.
     Ms(u64),
     /// A number and one of the units `ms`, `s`, `m`, `h`.
@@ -50,7 +50,9 @@ impl FromStr for Deadline {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{:?} is not a span of time; write 500ms, 2s, 5m or 1h", text.chars().take(32).collect::<String>());
+        let bad = || {
+            format!("{:?} is not a span of time; write 500ms, 2s, 5m or 1h", text.chars().take(32).collect::<String>())
+        };
         let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
         let (number, unit) = text.split_at(unit_at);
         let factor = match unit {
@@ -88,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_span_has_a_unit_or_is_milliseconds() {
-        for (text, ms) in [("2s", 2_000), ("500ms", 500), ("1.5s", 1_500), ("5m", 300_000), ("1h", 3_600_000), ("7", 7)] {
+        for (text, ms) in [("2s", 2_000), ("500ms", 500), ("1.5s", 1_500), ("5m", 300_000), ("1h", 3_600_000), ("7", 7)]
+        {
             assert_eq!(text.parse::<Deadline>(), Ok(Deadline { ms }), "{text}");
         }
         assert_eq!(serde_json::from_str::<Deadline>("\"2s\"").unwrap().ms, 2_000);

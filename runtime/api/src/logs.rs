@@ -54,7 +54,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`logs`](Self::logs), and `station.busy` when too many clients follow already.
-    pub async fn follow(&self, name: &str, after: u64) -> Result<impl Stream<Item = Result<LogLine, Error>> + use<>, Error> {
+    pub async fn follow(
+        &self,
+        name: &str,
+        after: u64,
+    ) -> Result<impl Stream<Item = Result<LogLine, Error>> + use<>, Error> {
         let mut request = self.get(&["v1", "modules", name, "logs"])?;
         request.query("after", &after.to_string());
         let url = request.url.clone();

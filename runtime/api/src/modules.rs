@@ -1,6 +1,6 @@
 //! Modules: what there is, and whether it can be called.
 
-use crate::{Client, Error, Limits, Route};
+use crate::{CallFailure, Client, Error, Limits, Route};
 use serde::{Deserialize, Serialize};
 use station_model::{Digest, Grant, InterfaceName, ModuleName};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub enum State {
     Ready,
     /// Some import is not met; calls answer `call.not_ready`.
     Waiting,
+    /// Its component could not be loaded when the station started; calls answer `call.not_ready`.
+    Broken,
 }
 
 impl State {
@@ -22,6 +24,7 @@ impl State {
         match self {
             Self::Ready => "ready",
             Self::Waiting => "waiting",
+            Self::Broken => "broken",
         }
     }
 }
@@ -51,6 +54,9 @@ pub struct ModuleSummary {
     pub state: State,
     /// What it waits for; empty when it is ready.
     pub waiting_for: Vec<Waiting>,
+    /// Why it is broken; absent when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<CallFailure>,
     /// The revision that serves calls; null when there is none.
     #[schema(value_type = Option<String>)]
     pub digest: Option<Digest>,
@@ -173,7 +179,7 @@ impl Client {
     /// Everything about one module.
     ///
     /// # Errors
-    /// `call.no_such_module` when there is none of this name.
+    /// `admin.not_found` when there is none of this name.
     pub async fn module(&self, name: &str) -> Result<Module, Error> {
         self.answer(self.get(&["v1", "modules", name])?).await
     }
@@ -181,7 +187,7 @@ impl Client {
     /// The revisions of a module, newest first.
     ///
     /// # Errors
-    /// `call.no_such_module` when there is none of this name.
+    /// `admin.not_found` when there is none of this name.
     pub async fn versions(&self, name: &str) -> Result<VersionList, Error> {
         self.answer(self.get(&["v1", "modules", name, "versions"])?).await
     }
@@ -189,7 +195,7 @@ impl Client {
     /// Removes a module with everything that is remembered about it.
     ///
     /// # Errors
-    /// `call.no_such_module` when there is none of this name.
+    /// `admin.not_found` when there is none of this name.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         self.done(self.delete(&["v1", "modules", name])?).await
     }

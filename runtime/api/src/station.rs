@@ -1,6 +1,6 @@
 //! The station itself: is it ready, its metrics, its API description, the pages about error codes.
 
-use crate::{Client, Error, Problem, client};
+use crate::{Client, Error, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,18 +44,5 @@ impl Client {
     /// See [`Error`].
     pub async fn page(&self, problem: &Problem) -> Result<String, Error> {
         self.text(self.get(&["errors", &problem.code])?).await
-    }
-}
-
-impl Client {
-    /// Any GET of the API as JSON, for what has no method yet. `path` is made of segments.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn raw(&self, path: &[&str]) -> Result<serde_json::Value, Error> {
-        let request = self.get(path)?;
-        let url = request.url.clone();
-        let text = self.text(request).await?;
-        client::parse(&url, reqwest::StatusCode::OK, text.as_bytes())
     }
 }

@@ -149,7 +149,10 @@ fn add_options(request: &mut client::Request, options: &UploadOptions) {
     }
 }
 
-async fn file_body(path: &Path, progress: Arc<impl Fn(Progress) + Send + Sync + 'static>) -> Result<(Body, u64), Error> {
+async fn file_body(
+    path: &Path,
+    progress: Arc<impl Fn(Progress) + Send + Sync + 'static>,
+) -> Result<(Body, u64), Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let metadata = file.metadata().await.map_err(failed)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A place in the file; lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub(crate) struct Place {
     /// The line.
     pub line: u64,
     /// The column, in characters.
@@ -13,7 +13,7 @@ pub struct Place {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub(crate) struct Mistake {
     /// Where; none when it is about the file as a whole.
     pub place: Option<Place>,
     /// The key with its parents, such as `modules.audit.limits.fuel`; empty for the file as a whole.
@@ -24,34 +24,39 @@ pub struct Mistake {
 
 /// All of them, of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistakes {
+pub(crate) struct Mistakes {
     file: String,
     found: Vec<Mistake>,
 }
 
 impl Mistakes {
     /// No mistakes yet in the file that the user calls `file`.
-    pub fn new(file: impl Into<String>) -> Self {
+    pub(crate) fn new(file: impl Into<String>) -> Self {
         Self { file: file.into(), found: Vec::new() }
     }
 
     /// Notes a mistake at a key.
-    pub fn add(&mut self, place: Option<Place>, key: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, place: Option<Place>, key: impl Into<String>, message: impl Into<String>) {
         self.found.push(Mistake { place, key: key.into(), message: message.into() });
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// True when there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
     /// The file as the user called it.
-    pub fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// All mistakes in the order of the file.
-    pub fn sorted(&self) -> Vec<&Mistake> {
+    pub(crate) fn sorted(&self) -> Vec<&Mistake> {
         let mut sorted: Vec<_> = self.found.iter().collect();
         sorted.sort_by_key(|mistake| mistake.place);
         sorted
@@ -79,17 +84,19 @@ impl fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 /// What to say about a key that nothing knows: the nearest known one, or all of them.
-pub fn unknown_key(key: &str, known: &[&str]) -> String {
+pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
     match nearest(key, known) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
         None => format!("unknown key; known here: {}", known.join(", ")),
     }
 }
 
-/// The one of `known` that `text` was probably meant to be: at most a third of it differs.
-pub fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The one of `known` that `text` was probably meant to be: two letters swapped, or at most a third of it differs.
+pub(crate) fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = known.iter().map(|name| (distance(text, name), *name)).min()?;
-    (best.0 <= (text.chars().count().max(best.1.len()) / 3).max(1)).then_some(best.1)
+    let length = text.chars().count().max(best.1.len());
+    let slips = if length < 4 { 1 } else { (length / 3).max(2) };
+    (best.0 <= slips).then_some(best.1)
 }
 
 /// Levenshtein's distance, one row at a time.

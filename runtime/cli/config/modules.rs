@@ -15,8 +15,7 @@ use std::{
 };
 
 /// One module as written.
-#[derive(Debug)]
-pub struct ModuleOptions {
+pub(crate) struct ModuleOptions {
     name: Found<String>,
     source: Option<Found<PathBuf>>,
     grants: Vec<Found<Grant>>,
@@ -38,7 +37,7 @@ struct InstancesOptions {
 
 impl ModuleOptions {
     /// Reads the module `name` and closes its section.
-    pub fn read(name: Found<String>, node: Node, found: &mut Mistakes) -> Self {
+    pub(crate) fn read(name: Found<String>, node: Node, found: &mut Mistakes) -> Self {
         let mut section = Section::new(Some(node), &name.key, found);
         let options = Self {
             source: section.scalar("source", path, found),
@@ -56,11 +55,12 @@ impl ModuleOptions {
     }
 
     /// Checks everything before answering. Paths are beside the file, in `base`.
-    pub fn validate(self, base: &Path, engine: &EngineSettings, found: &mut Mistakes) -> Option<ModuleSpec> {
+    pub(crate) fn validate(self, base: &Path, engine: &EngineSettings, found: &mut Mistakes) -> Option<ModuleSpec> {
         let source = self.source.map(|source| existing(source, base, found));
-        let links = self.links.into_iter().filter_map(|(interface, module)| {
-            Some((parsed_or_noted(&interface, found)?, module.value))
-        });
+        let links = self
+            .links
+            .into_iter()
+            .filter_map(|(interface, module)| Some((parsed_or_noted(&interface, found)?, module.value)));
         let links: Vec<(InterfaceName, ModuleName)> = links.collect();
         let limits = self.limits.validate(engine, found);
         let instances = self.instances.validate(found);
@@ -120,12 +120,15 @@ fn config(section: &mut Section, found: &mut Mistakes) -> BTreeMap<String, Strin
 fn routes(section: &mut Section, found: &mut Mistakes) -> Vec<Found<Route>> {
     let sections = section.sections("routes", found).into_iter();
     let route = |(place, mut section): (_, Section)| {
+        let before = found.count();
         let host = section.scalar("host", host, found);
         let path = section.scalar("path", prefix, found);
         let key = section.path().to_owned();
         section.close(found);
         if host.is_none() && path.is_none() {
-            found.add(Some(place), key, "needs a `host`, a `path`, or both");
+            if found.count() == before {
+                found.add(Some(place), key, "needs a `host`, a `path`, or both");
+            }
             return None;
         }
         let value = Route { host: host.map(|v| v.value), path: path.map(|v| v.value) };

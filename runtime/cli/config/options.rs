@@ -12,14 +12,14 @@ use station_host::EngineSettings;
 use station_model::{Limits, LimitsPatch};
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// Traffic comes here; loopback, because who serves the world decides so. 8080 is what a user of wasmtime expects.
-pub const GATEWAY: &str = "127.0.0.1:8080";
-/// The operator's door; loopback for the same reason.
-pub const ADMIN: &str = "127.0.0.1:8081";
+/// Traffic comes here, on loopback, because who serves the world decides so. What a user of wasmtime expects.
+const GATEWAY_PORT: u16 = 8080;
+/// The operator's door, on loopback for the same reason.
+pub(crate) const ADMIN_PORT: u16 = 8081;
 /// Beside the configuration file.
-pub const DATA: &str = "data";
+pub(crate) const DATA: &str = "data";
 /// What the station calls itself in logs and metrics.
-pub const NAME: &str = "station";
+pub(crate) const NAME: &str = "station";
 
 /// 0.1 to 0.3 s of computation: far more than a request needs, short enough that a runaway loop is a nuisance only.
 const FUEL: Count = Count(200_000_000);
@@ -40,7 +40,7 @@ const HOUR: Millis = Millis(3_600_000);
 
 /// `limits:`, of the station or of a module.
 #[derive(Debug, Default)]
-pub struct LimitsOptions {
+pub(crate) struct LimitsOptions {
     fuel: Option<Found<Count>>,
     deadline: Option<Found<Millis>>,
     memory: Option<Found<Bytes>>,
@@ -59,7 +59,7 @@ struct EngineOptions {
 
 /// Everything but the modules.
 #[derive(Debug, Default)]
-pub struct StationOptions {
+pub(crate) struct StationOptions {
     name: Option<Found<String>>,
     data: Option<Found<PathBuf>>,
     cache: Option<Found<PathBuf>>,
@@ -74,8 +74,7 @@ pub struct StationOptions {
 }
 
 /// The same, checked and complete.
-#[derive(Debug)]
-pub struct StationSettings {
+pub(crate) struct StationSettings {
     pub name: String,
     pub data: PathBuf,
     pub cache: Option<PathBuf>,
@@ -91,7 +90,7 @@ pub struct StationSettings {
 
 impl LimitsOptions {
     /// Reads the section and closes it.
-    pub fn read(mut section: Section, found: &mut Mistakes) -> Self {
+    pub(crate) fn read(mut section: Section, found: &mut Mistakes) -> Self {
         let options = Self {
             fuel: section.scalar("fuel", units::count, found),
             deadline: section.scalar("deadline", units::millis, found),
@@ -103,7 +102,7 @@ impl LimitsOptions {
     }
 
     /// The values that were written, each in its range.
-    pub fn validate(self, engine: &EngineSettings, found: &mut Mistakes) -> LimitsPatch {
+    pub(crate) fn validate(self, engine: &EngineSettings, found: &mut Mistakes) -> LimitsPatch {
         let memory_max = Bytes(engine.memory_total_bytes.min(4 << 30));
         let instances_max = Count(engine.instances_max.into());
         LimitsPatch {
@@ -149,7 +148,7 @@ impl EngineOptions {
 
 impl StationOptions {
     /// Reads all sections except `modules`; the caller closes `root`.
-    pub fn read(root: &mut Section, found: &mut Mistakes) -> Self {
+    pub(crate) fn read(root: &mut Section, found: &mut Mistakes) -> Self {
         let mut options = Self::default();
         with(root, "station", found, |section, found| {
             options.name = section.scalar("name", label, found);
@@ -170,7 +169,7 @@ impl StationOptions {
     }
 
     /// Checks everything before answering, so that the owner sees all mistakes in one run.
-    pub fn validate(self, found: &mut Mistakes) -> StationSettings {
+    pub(crate) fn validate(self, found: &mut Mistakes) -> StationSettings {
         if let (Some(gateway), Some(admin)) = (&self.gateway, &self.admin)
             && gateway.value == admin.value
             && gateway.value.port() != 0
@@ -185,8 +184,8 @@ impl StationOptions {
             name: self.name.map_or_else(|| NAME.to_owned(), |name| name.value),
             data: self.data.map_or_else(|| PathBuf::from(DATA), |data| data.value),
             cache: self.cache.map(|cache| cache.value),
-            gateway: self.gateway.map_or_else(|| loopback(8080), |listen| listen.value),
-            admin: self.admin.map_or_else(|| loopback(8081), |listen| listen.value),
+            gateway: self.gateway.map_or_else(|| loopback(GATEWAY_PORT), |listen| listen.value),
+            admin: self.admin.map_or_else(|| loopback(ADMIN_PORT), |listen| listen.value),
             limits: default_limits(threads, &engine).patched(&self.limits.validate(&engine, found)),
             engine,
             call_threads_max: wide(threads),
@@ -214,19 +213,14 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Reads the section `key` with `read` and closes it.
-fn with(
-    root: &mut Section,
-    key: &'static str,
-    found: &mut Mistakes,
-    read: impl FnOnce(&mut Section, &mut Mistakes),
-) {
+fn with(root: &mut Section, key: &'static str, found: &mut Mistakes, read: impl FnOnce(&mut Section, &mut Mistakes)) {
     let mut section = root.section(key, found);
     read(&mut section, found);
     section.close(found);
 }
 
 /// The value, if it was written; a mistake, if it is out of range.
-pub fn within<T>(value: Option<Found<T>>, min: T, max: T, found: &mut Mistakes) -> Option<T>
+pub(crate) fn within<T>(value: Option<Found<T>>, min: T, max: T, found: &mut Mistakes) -> Option<T>
 where
     T: Copy + Ord + fmt::Display,
 {
@@ -256,7 +250,7 @@ fn wide(count: Count) -> usize {
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
@@ -268,7 +262,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn path(text: &str) -> Result<PathBuf, String> {
+pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
     match text.is_empty() || text.contains('\0') {
         true => Err("write a path".to_owned()),
         false => Ok(PathBuf::from(text)),

@@ -6,7 +6,7 @@ use station_host::{ModuleSpec, Route, Settings};
 use station_model::{Instances, LimitsPatch, Mode};
 
 /// The document of `station config show`, which `serve --config` reads back as the same settings.
-pub fn document(settings: &Settings) -> Value {
+pub(crate) fn document(settings: &Settings) -> Value {
     let mut document = json!({
         "station": { "name": settings.name, "data": settings.data },
         "gateway": { "listen": settings.gateway.to_string() },

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where it begins.
     pub place: Place,
     /// What it is.
@@ -20,7 +20,7 @@ pub struct Node {
 
 /// What a node can be.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Nothing, `~` or `null`.
     Nothing,
     /// Any scalar, as it was written.
@@ -33,7 +33,7 @@ pub enum Value {
 
 /// A key of a mapping.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Key {
+pub(crate) struct Key {
     /// Its text.
     pub name: String,
     /// Where it begins.
@@ -42,7 +42,7 @@ pub struct Key {
 
 /// A value that was read, with the place and the full key to complain about later.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found<T> {
+pub(crate) struct Found<T> {
     /// The value.
     pub value: T,
     /// Where it stands.
@@ -53,13 +53,13 @@ pub struct Found<T> {
 
 impl<T> Found<T> {
     /// Notes a mistake about this value.
-    pub fn wrong(&self, found: &mut Mistakes, message: impl Into<String>) {
+    pub(crate) fn wrong(&self, found: &mut Mistakes, message: impl Into<String>) {
         found.add(Some(self.place), self.key.clone(), message);
     }
 }
 
 /// Reads YAML. A file that is empty, or only comments, is an empty mapping.
-pub fn read(text: &str, found: &mut Mistakes) -> Option<Node> {
+pub(crate) fn read(text: &str, found: &mut Mistakes) -> Option<Node> {
     match serde_saphyr::from_str::<Option<Spanned<Raw>>>(text) {
         Ok(Some(raw)) => Some(node(raw, text)),
         Ok(None) => Some(Node { place: Place { line: 1, column: 1 }, value: Value::Map(Vec::new()) }),
@@ -75,10 +75,10 @@ pub fn read(text: &str, found: &mut Mistakes) -> Option<Node> {
 fn error_text(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or("not valid YAML").to_owned();
-    match line.rsplit_once(" at line ") {
-        Some((what, _)) => what.to_owned(),
-        None => line,
-    }
+    // What follows is the place, or advice for programmers.
+    let ends = [" at line ", ", set DuplicateKeyPolicy"];
+    let cut = ends.iter().filter_map(|end| line.find(end)).min();
+    line.get(..cut.unwrap_or(line.len())).unwrap_or_default().to_owned()
 }
 
 fn place(location: serde_saphyr::Location) -> Place {
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for RawVisitor {
 
 /// A mapping that is being read key by key.
 #[derive(Debug)]
-pub struct Section {
+pub(crate) struct Section {
     path: String,
     left: Vec<(Key, Node)>,
     known: Vec<&'static str>,
@@ -203,7 +203,7 @@ pub struct Section {
 
 impl Section {
     /// The mapping at `path`; nothing counts as an empty one.
-    pub fn new(node: Option<Node>, path: &str, found: &mut Mistakes) -> Self {
+    pub(crate) fn new(node: Option<Node>, path: &str, found: &mut Mistakes) -> Self {
         let left = match node {
             Some(Node { value: Value::Map(entries), .. }) => entries,
             Some(Node { value: Value::Nothing, .. }) | None => Vec::new(),
@@ -216,7 +216,7 @@ impl Section {
     }
 
     /// The section's full name.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
@@ -237,7 +237,7 @@ impl Section {
     }
 
     /// Takes a scalar and parses it.
-    pub fn scalar<T>(
+    pub(crate) fn scalar<T>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
@@ -248,13 +248,13 @@ impl Section {
     }
 
     /// Takes a section below this one.
-    pub fn section(&mut self, key: &'static str, found: &mut Mistakes) -> Self {
+    pub(crate) fn section(&mut self, key: &'static str, found: &mut Mistakes) -> Self {
         let node = self.take(key);
         Self::new(node, &self.full(key), found)
     }
 
     /// Takes a list of scalars and parses each.
-    pub fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
@@ -267,7 +267,7 @@ impl Section {
     }
 
     /// Takes a list of sections.
-    pub fn sections(&mut self, key: &'static str, found: &mut Mistakes) -> Vec<(Place, Self)> {
+    pub(crate) fn sections(&mut self, key: &'static str, found: &mut Mistakes) -> Vec<(Place, Self)> {
         let full = self.full(key);
         let nodes = self.nodes(key, found).into_iter().enumerate();
         nodes.map(|(index, node)| (node.place, Self::new(Some(node), &format!("{full}[{index}]"), found))).collect()
@@ -285,7 +285,7 @@ impl Section {
     }
 
     /// Takes a mapping whose keys the owner chooses. Each entry comes with its key and its full name.
-    pub fn entries(&mut self, key: &'static str, found: &mut Mistakes) -> Vec<(Found<String>, Node)> {
+    pub(crate) fn entries(&mut self, key: &'static str, found: &mut Mistakes) -> Vec<(Found<String>, Node)> {
         let section = self.section(key, found);
         let path = section.path.clone();
         let named = |(key, node): (Key, Node)| {
@@ -296,7 +296,7 @@ impl Section {
     }
 
     /// Every key that nobody asked for is a mistake.
-    pub fn close(self, found: &mut Mistakes) {
+    pub(crate) fn close(self, found: &mut Mistakes) {
         for (key, _) in &self.left {
             found.add(Some(key.place), self.full(&key.name), unknown_key(&key.name, &self.known));
         }
@@ -304,7 +304,7 @@ impl Section {
 }
 
 /// Parses a scalar node, or notes what is wrong with it.
-pub fn scalar<T>(
+pub(crate) fn scalar<T>(
     node: Node,
     key: String,
     parse: &impl Fn(&str) -> Result<T, String>,

@@ -1,1 +1,36 @@
-//! wasmtime: inspect, compile, link, pool, meter, lift and lower, name traps.
+//! wasmtime behind the kernel's port: inspect, compile, link, pool, meter, lift and lower, name traps.
+//!
+//! The execution model is the whole design: a call tree owns one plain thread, every store is sync, and what waits
+//! waits on that thread with the tree's deadline. See `docs/architecture.md`, "A call".
+#![warn(missing_docs)]
+
+mod broker;
+mod cache;
+mod capability;
+mod config;
+mod ctx;
+mod engine;
+mod entry;
+mod failure;
+mod handles;
+mod host;
+mod inspect;
+mod lane;
+mod limiter;
+mod live;
+mod module;
+mod pool;
+mod prescan;
+mod run;
+mod symbolize;
+mod text;
+mod worker;
+
+pub use capability::{Capability, Offer};
+pub use ctx::{Ctx, Waiter};
+pub use engine::{Engine, Error, HOSTCALL_BYTES, HostLinker, Settings};
+pub use entry::{Entry, RootEntry};
+pub use lane::Lane;
+pub use module::Module;
+pub use worker::{Checked, Limits as CompileLimits, check};
+pub use worker::child::{compile_worker, symbolize_worker};

@@ -41,8 +41,8 @@ impl Default for Settings {
         Self {
             limits: Limits { fuel: 200_000_000, deadline_ms: 5_000, memory_bytes: 64 << 20, instances_max: 32 },
             // Trees mostly wait or compute; more threads than this only add memory, as the cores are long busy.
-            threads_max: 48,
-            queue_max: 1_024,
+            threads_max: 32,
+            queue_max: 256,
             ceilings: Ceilings {
                 depth_max: 12,
                 // With fuel spent per call this is never the first limit that an honest module meets.

@@ -15,6 +15,9 @@ use station_model::{Code, Digest, Failure, Grant, Interface, InterfaceName, Modu
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 
+/// Held by whoever changes something. Shared with the blocking task that writes, which may outlive its caller.
+type Guard = Arc<OwnedMutexGuard<()>>;
+
 /// A change that was worked out and not yet made.
 struct Plan<E: Executor> {
     changes: Vec<Change>,
@@ -48,21 +51,31 @@ impl<E: Executor> Kernel<E> {
         self.check_quota(&upload.module)?;
         let prepared = self.prepared(&upload).await?;
         check_exports(&prepared.world)?;
-        let guard = Arc::clone(self.changing()).lock_owned().await;
-        let registry = Arc::clone(self.registry());
-        let (digest, file) = (upload.digest, upload.file.clone());
-        blocking(move || registry.keep_artifact(&digest, &file)).await?;
-        let code = self.executor().load(digest, &self.registry().artifact(&digest), &prepared.world).await?;
-        let result = self.activate(guard, who, &upload, prepared, code).await;
+        let guard = self.lock_changes().await;
+        let result = self.keep_and_activate(&guard, who, &upload, prepared).await;
         if result.is_err() {
-            self.drop_unused(&[digest]);
+            self.drop_unused(guard, vec![upload.digest]).await;
         }
         result
     }
 
+    async fn keep_and_activate(
+        self: &Arc<Self>,
+        guard: &Guard,
+        who: &Principal,
+        upload: &Upload,
+        prepared: Prepared,
+    ) -> Result<Deployed, Failure> {
+        let registry = Arc::clone(self.registry());
+        let (digest, file) = (upload.digest, upload.file.clone());
+        blocking(move || registry.keep_artifact(&digest, &file)).await?;
+        let code = self.executor().load(digest, &self.registry().artifact(&digest), &prepared.world).await?;
+        self.activate(guard, who, upload, prepared, code).await
+    }
+
     async fn activate(
         self: &Arc<Self>,
-        guard: OwnedMutexGuard<()>,
+        guard: &Guard,
         who: &Principal,
         upload: &Upload,
         prepared: Prepared,
@@ -184,12 +197,12 @@ impl<E: Executor> Kernel<E> {
         changes: Vec<Change>,
     ) -> Result<(), Failure> {
         needs(who, Scope::Admin, action)?;
-        let guard = Arc::clone(self.changing()).lock_owned().await;
+        let guard = self.lock_changes().await;
         if self.state_now().module(module).is_none() {
             return Err(not_found(module));
         }
         let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, action, module.as_str(), detail) };
-        self.change(guard, plan, &|_, _| Ok(())).await
+        self.change(&guard, plan, &|_, _| Ok(())).await
     }
 
     /// Settles who provides an import.
@@ -204,7 +217,7 @@ impl<E: Executor> Kernel<E> {
         provider: &ModuleName,
     ) -> Result<(), Failure> {
         needs(who, Scope::Admin, "link")?;
-        let guard = Arc::clone(self.changing()).lock_owned().await;
+        let guard = self.lock_changes().await;
         let state = self.state_now();
         let importer = state.module(module).ok_or_else(|| not_found(module))?;
         let import = the_import(importer.active_revision().map(|r| &r.world), module, interface)?;
@@ -217,7 +230,7 @@ impl<E: Executor> Kernel<E> {
             entry: self.entry(who, "link", module.as_str(), json!({ "interface": import, "provider": provider })),
         };
         let judge = |_: &Graph<E>, after: &Graph<E>| judge_link(after, module, &import, provider);
-        self.change(guard, plan, &judge).await
+        self.change(&guard, plan, &judge).await
     }
 
     /// Removes a module with everything that is remembered about it. Its importers wait from then on.
@@ -231,7 +244,8 @@ impl<E: Executor> Kernel<E> {
         };
         self.edit(who, module, "rm", json!({}), vec![Change::RemoveModule(module.clone())]).await?;
         self.forget(module);
-        self.drop_unused(&digests);
+        let guard = self.lock_changes().await;
+        self.drop_unused(guard, digests).await;
         Ok(())
     }
 
@@ -247,15 +261,15 @@ impl<E: Executor> Kernel<E> {
         changes: Vec<Change>,
     ) -> Result<(), Failure> {
         needs(who, Scope::Admin, action)?;
-        let guard = Arc::clone(self.changing()).lock_owned().await;
+        let guard = self.lock_changes().await;
         let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, action, subject, json!({})) };
-        self.change(guard, plan, &|_, _| Ok(())).await
+        self.change(&guard, plan, &|_, _| Ok(())).await
     }
 
     /// Works out the new state and graph, has them judged, writes them down and shows them.
     async fn change(
         self: &Arc<Self>,
-        guard: OwnedMutexGuard<()>,
+        guard: &Guard,
         mut plan: Plan<E>,
         judge: Judge<'_, E>,
     ) -> Result<(), Failure> {
@@ -266,7 +280,7 @@ impl<E: Executor> Kernel<E> {
         let pins = graph.new_pins(&state);
         state.apply(&pins);
         plan.changes.extend(pins);
-        let kernel = Arc::clone(self);
+        let (kernel, guard) = (Arc::clone(self), Arc::clone(guard));
         blocking(move || {
             let _changing = guard;
             kernel.registry().commit(&plan.changes, &plan.entry)?;
@@ -276,15 +290,26 @@ impl<E: Executor> Kernel<E> {
         .await
     }
 
-    /// Removes artifacts and compiled code that no revision has any more.
-    fn drop_unused(&self, digests: &[Digest]) {
-        let state = self.state_now();
-        let used = |digest: &Digest| state.modules.values().any(|module| module.revision(digest).is_some());
-        for digest in digests.iter().filter(|digest| !used(digest)) {
-            self.executor().forget(*digest);
-            if let Err(error) = self.registry().drop_artifact(digest) {
-                tracing::warn!(%digest, %error, "could not remove an artifact; the next start tries again");
+    async fn lock_changes(&self) -> Guard {
+        Arc::new(Arc::clone(self.changing()).lock_owned().await)
+    }
+
+    /// Removes artifacts and compiled code that no revision has any more. Under the lock, because another upload of
+    /// the same bytes may have kept its artifact and not yet written its revision.
+    async fn drop_unused(self: &Arc<Self>, guard: Guard, digests: Vec<Digest>) {
+        let kernel = Arc::clone(self);
+        let drop_all = move || {
+            let _changing = guard;
+            let state = kernel.state_now();
+            let used = |digest: &Digest| state.modules.values().any(|module| module.revision(digest).is_some());
+            for digest in digests.iter().filter(|digest| !used(digest)) {
+                kernel.executor().forget(*digest);
+                kernel.registry().drop_artifact(digest)?;
             }
+            Ok(())
+        };
+        if let Err(failure) = blocking(drop_all).await {
+            tracing::warn!(%failure, "could not remove an artifact; the next start tries again");
         }
     }
 

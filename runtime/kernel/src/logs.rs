@@ -14,7 +14,7 @@ use std::{
 /// Lines kept per module: enough to see what led to a failure, small enough to hold for a thousand modules.
 const LINES_MAX: usize = 1_000;
 /// Bytes of one line; the rest of it is dropped.
-pub const LINE_BYTES_MAX: usize = 8 * 1024;
+const LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// One line that a module wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -75,15 +75,15 @@ pub enum Type {
     /// `list<T>`
     List(Arc<Type>),
     /// `record`
-    Record(Arc<Named<Vec<(String, Type)>>>),
+    Record(Arc<Vec<(String, Type)>>),
     /// `tuple<...>`
     Tuple(Arc<Vec<Type>>),
     /// `variant`
-    Variant(Arc<Named<Vec<(String, Option<Type>)>>>),
+    Variant(Arc<Vec<(String, Option<Type>)>>),
     /// `enum`
-    Enum(Arc<Named<Vec<String>>>),
+    Enum(Arc<Vec<String>>),
     /// `flags`
-    Flags(Arc<Named<Vec<String>>>),
+    Flags(Arc<Vec<String>>),
     /// `option<T>`
     Option(Arc<Type>),
     /// `result<T, E>`
@@ -94,15 +94,6 @@ pub enum Type {
     Borrow(Resource),
     /// A type that Station does not carry, such as `stream<T>`.
     Unsupported(String),
-}
-
-/// A type with a name in WIT. The name is for people; structure alone decides whether two types are equal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named<T> {
-    /// The interface that defines it, and its name there.
-    pub name: Option<(Option<InterfaceName>, String)>,
-    /// The fields, cases or flags.
-    pub body: T,
 }
 
 /// Which resource a handle is for.
@@ -143,9 +134,9 @@ impl Type {
         }
         match self {
             Self::List(inner) | Self::Option(inner) => inner.any(found),
-            Self::Record(record) => record.body.iter().any(|(_, ty)| ty.any(found)),
+            Self::Record(record) => record.iter().any(|(_, ty)| ty.any(found)),
             Self::Tuple(types) => types.iter().any(|ty| ty.any(found)),
-            Self::Variant(variant) => variant.body.iter().filter_map(|(_, ty)| ty.as_ref()).any(|ty| ty.any(found)),
+            Self::Variant(variant) => variant.iter().filter_map(|(_, ty)| ty.as_ref()).any(|ty| ty.any(found)),
             Self::Result(result) => [&result.0, &result.1].into_iter().flatten().any(|ty| ty.any(found)),
             _ => false,
         }
@@ -157,14 +148,13 @@ impl Type {
     }
 }
 
-/// The record that carries a failure to a module: `station:kernel/types.call-error`.
+/// True for the record that carries a failure to a module: `call-error` of `station:kernel/types`.
+///
+/// Structure decides here as everywhere: a component keeps no names of types that could be relied on.
 pub fn is_call_error(ty: &Type) -> bool {
-    let Type::Record(record) = ty else { return false };
-    let Some((Some(interface), name)) = &record.name else { return false };
-    name == "call-error"
-        && interface.package().is_some_and(|p| p.namespace == "station" && p.name == "kernel")
-        && matches!(record.body.as_slice(), [(code, Type::String), (retryable, Type::Bool), (id, Type::String)]
-            if code == "code" && retryable == "retryable" && id == "call-id")
+    let Type::Record(fields) = ty else { return false };
+    matches!(fields.as_slice(), [(code, Type::String), (retryable, Type::Bool), (id, Type::String)]
+        if code == "code" && retryable == "retryable" && id == "call-id")
 }
 
 impl fmt::Display for Type {
@@ -182,13 +172,13 @@ fn write_type(ty: &Type, levels: usize, f: &mut fmt::Formatter<'_>) -> fmt::Resu
         Type::Tuple(types) => wrap("tuple", types.iter().map(Some), below, f),
         Type::Result(result) => wrap("result", [result.0.as_ref(), result.1.as_ref()], below, f),
         Type::Record(record) => {
-            braced("record", record.body.iter().map(|(name, ty)| (name.as_str(), Some(ty))), below, f)
+            braced("record", record.iter().map(|(name, ty)| (name.as_str(), Some(ty))), below, f)
         }
         Type::Variant(variant) => {
-            braced("variant", variant.body.iter().map(|(name, ty)| (name.as_str(), ty.as_ref())), below, f)
+            braced("variant", variant.iter().map(|(name, ty)| (name.as_str(), ty.as_ref())), below, f)
         }
-        Type::Enum(cases) => braced("enum", cases.body.iter().map(|name| (name.as_str(), None)), below, f),
-        Type::Flags(flags) => braced("flags", flags.body.iter().map(|name| (name.as_str(), None)), below, f),
+        Type::Enum(cases) => braced("enum", cases.iter().map(|name| (name.as_str(), None)), below, f),
+        Type::Flags(flags) => braced("flags", flags.iter().map(|name| (name.as_str(), None)), below, f),
         Type::Own(resource) => write!(f, "own<{}>", resource.name),
         Type::Borrow(resource) => write!(f, "borrow<{}>", resource.name),
         Type::Unsupported(what) => f.write_str(what),
@@ -246,7 +236,7 @@ mod tests {
         let function = Function {
             name: "f".into(),
             params: vec![("x".into(), Type::Option(Arc::new(Type::String)))],
-            result: Some(Type::Enum(Arc::new(Named { name: None, body: vec!["a".into(), "b".into()] }))),
+            result: Some(Type::Enum(Arc::new(vec!["a".into(), "b".into()]))),
         };
         let name = "a:b/c@1.0.0".parse().unwrap();
         let world = World {

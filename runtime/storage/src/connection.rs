@@ -176,9 +176,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(opened(folder.path()));
         for connection in open_readers(&folder.path().join("x.db"), 2).unwrap() {
-            for (pragma, expected) in
-                [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cell_size_check", 1), ("mmap_size", 0)]
-            {
+            for (pragma, expected) in [
+                ("synchronous", 2),
+                ("foreign_keys", 1),
+                ("trusted_schema", 0),
+                ("cell_size_check", 1),
+                ("mmap_size", 0),
+            ] {
                 let found: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
                 assert_eq!(found, expected, "{pragma}");
             }

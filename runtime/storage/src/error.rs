@@ -39,7 +39,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A later station has written here.
-    #[error("{path} has schema {found}, this station knows schemas up to {known}; run the later station, or restore a backup")]
+    #[error("{path} has schema {found}; this station knows none after {known}, so run the later station")]
     Newer {
         /// The file.
         path: PathBuf,
@@ -47,6 +47,12 @@ pub enum Error {
         found: i64,
         /// The last schema that this program knows.
         known: i64,
+    },
+    /// The file system cannot hold a database that several connections use, as some network drives.
+    #[error("{path} is on a file system without what SQLite's WAL needs; choose a folder on a local disk")]
+    NoWal {
+        /// The file.
+        path: PathBuf,
     },
     /// A migration failed; the database is as it was before it.
     #[error("migration {name} of {path}")]

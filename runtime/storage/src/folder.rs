@@ -14,9 +14,12 @@ use std::{
 /// Makes the folder with mode 0700 if it is missing. The answer is absolute, so that it means the same to a child
 /// process and after a change of the working folder.
 pub(crate) fn make_private(path: &Path) -> Result<PathBuf, Error> {
+    let missing = !path.exists();
     let make = || DirBuilder::new().recursive(true).mode(0o700).create(path).and_then(|()| path.canonicalize());
     let made = make().map_err(|source| failed(path, source))?;
-    made.parent().map_or(Ok(()), sync)?;
+    if missing {
+        made.parent().map_or(Ok(()), sync)?;
+    }
     Ok(made)
 }
 

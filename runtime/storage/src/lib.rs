@@ -73,7 +73,10 @@ impl Storage {
 
     /// Runs `f` on one snapshot of what was committed last.
     fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.inner.readers.with(|connection| f(&connection.transaction()?))
+        self.inner.readers.with(|connection| {
+            let snapshot = connection.transaction()?;
+            f(&snapshot)
+        })
     }
 
     /// Runs `f` in a transaction of its own: durable when this returns, gone when `f` or the commit fails.

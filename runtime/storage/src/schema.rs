@@ -23,16 +23,27 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// The file is checked before anything is written to it, because also choosing the journal mode changes the file.
 pub(crate) fn open(file: &Path) -> Result<Connection, Error> {
     let mut connection = connection::open_writer(file)?;
-    let failed = |source| Error::Open { path: file.to_owned(), source };
-    let found = version(&connection).map_err(failed)?;
-    let known = MIGRATIONS.len() as i64;
-    match found {
-        None => return Err(Error::NotOurs { path: file.to_owned() }),
-        Some(found) if found > known => return Err(Error::Newer { path: file.to_owned(), found, known }),
-        Some(_) => use_wal(&connection).map_err(failed)?,
+    let seen = version(&connection).map_err(|source| failed(file, source))?;
+    let seen = known(seen, file)?;
+    if use_wal(&connection).map_err(|source| failed(file, source))? != "wal" {
+        return Err(Error::NoWal { path: file.to_owned() });
     }
-    migrate(&mut connection, file, found.unwrap_or(0))?;
+    migrate(&mut connection, file, seen)?;
     Ok(connection)
+}
+
+fn failed(file: &Path, source: rusqlite::Error) -> Error {
+    Error::Open { path: file.to_owned(), source }
+}
+
+/// The version, if this program can go on from it.
+fn known(seen: Option<i64>, file: &Path) -> Result<i64, Error> {
+    let (path, known) = (file.to_owned(), MIGRATIONS.len() as i64);
+    match seen {
+        None => Err(Error::NotOurs { path }),
+        Some(found) if found > known => Err(Error::Newer { path, found, known }),
+        Some(found) => Ok(found),
+    }
 }
 
 /// How many migrations the database has seen; none if it is somebody else's.
@@ -47,14 +58,11 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     })
 }
 
-/// The size limit keeps a WAL that one busy hour made large from staying so.
-fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    match mode.as_str() {
-        "wal" => connection.execute_batch("PRAGMA journal_size_limit = 67108864;"),
-        // A file system without shared memory, such as some network drives.
-        _ => Err(rusqlite::Error::ModuleError(format!("WAL mode is not possible here, the mode stays {mode}"))),
-    }
+/// Answers the journal mode that SQLite could give. The size limit keeps a WAL that one busy hour made large from
+/// staying so.
+fn use_wal(connection: &Connection) -> rusqlite::Result<String> {
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
 }
 
 fn migrate(connection: &mut Connection, file: &Path, seen: i64) -> Result<(), Error> {

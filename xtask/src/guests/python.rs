@@ -44,22 +44,21 @@ fn install(places: &Places) -> Result<PathBuf> {
 
 fn componentize(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> {
     let wit = toolchain::gather_wit(places, guest)?;
+    // The tool writes bytecode beside the sources it runs, so it gets a copy of them.
+    let sources = places.build.join("python").join(&guest.name);
+    toolchain::copy_files("py", &guest.folder, &sources)?;
     let built = places.build.join(format!("{}.wasm", guest.name));
     let mut tool = Command::new(venv.join("bin/componentize-py"));
-    tool.arg("--wit-path").arg(&wit).args([
-        "--world",
-        &guest.recipe.world,
-        "componentize",
-        &guest.recipe.source,
-    ]);
-    tool.args(&guest.recipe.arguments)
-        .arg("--python-path")
-        .arg(&guest.folder)
+    tool.arg("--wit-path")
+        .arg(&wit)
+        .args(["--world", &guest.recipe.world]);
+    tool.args(["componentize", &guest.recipe.source])
+        .args(&guest.recipe.arguments);
+    tool.arg("--python-path")
+        .arg(&sources)
         .arg("--output")
         .arg(&built);
-    // Bytecode written beside the sources would end up in the component, and in the way of the next stamp.
-    tool.env("PYTHONDONTWRITEBYTECODE", "1")
-        .env_remove("VIRTUAL_ENV");
+    tool.env_remove("VIRTUAL_ENV");
     tools::run(&mut tool)?;
     Ok(built)
 }

@@ -20,7 +20,7 @@ pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
         guests.len()
     ));
     let start = Instant::now();
-    let mut cargo = command(places, guests).spawn().context("starting cargo")?;
+    let mut cargo = command(places, guests)?.spawn().context("starting cargo")?;
     let messages = cargo.stdout.take().context("cargo has no output")?;
     for line in BufReader::new(messages).lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
@@ -35,25 +35,23 @@ pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
     Ok(())
 }
 
-/// The outer cargo's flags are for the host's linker, so they must not reach this one.
-fn command(places: &Places, guests: &[&Guest]) -> Command {
+/// Flags of our own replace whatever the outer cargo was given, which is for the host's linker. Paths in traces are
+/// made relative to the repository, so that a component does not depend on where it was built.
+fn command(places: &Places, guests: &[&Guest]) -> Result<Command> {
+    // Cargo tells the compiler the real path, so a link on the way here must be resolved.
+    let sources = places.sources().canonicalize()?;
+    let remap = format!("--remap-path-prefix={}=guest-modules", sources.display());
     let mut cargo = Command::new("cargo");
-    cargo.args([
-        "build",
-        "--release",
-        "--target",
-        TARGET,
-        "--message-format=json-render-diagnostics",
-    ]);
-    cargo.args(guests.iter().flat_map(|guest| ["--package", &guest.name]));
-    cargo.current_dir(places.sources());
-    cargo.env("CARGO_TARGET_DIR", &places.build);
     cargo
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET");
-    cargo.stdout(Stdio::piped());
-    cargo
+        .args(["build", "--release", "--quiet", "--target", TARGET])
+        .arg("--message-format=json-render-diagnostics")
+        .args(guests.iter().flat_map(|guest| ["--package", &guest.name]))
+        .current_dir(sources)
+        .env("CARGO_TARGET_DIR", &places.build)
+        .env("CARGO_ENCODED_RUSTFLAGS", remap)
+        .env_remove("CARGO_BUILD_TARGET")
+        .stdout(Stdio::piped());
+    Ok(cargo)
 }
 
 /// The guest whose component a message of cargo's announces, and where it is.

@@ -36,22 +36,23 @@ pub(super) fn gather_wit(places: &Places, guest: &Guest) -> Result<PathBuf> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    copy_wit(&guest.folder.join("wit"), &folder)?;
+    copy_files("wit", &guest.folder.join("wit"), &folder)?;
     for package in &guest.recipe.wit {
         let name = package
             .file_name()
             .with_context(|| format!("{} names no folder", package.display()))?;
-        copy_wit(package, &folder.join("deps").join(name))?;
+        copy_files("wit", package, &folder.join("deps").join(name))?;
     }
     Ok(folder)
 }
 
-fn copy_wit(from: &Path, to: &Path) -> Result<()> {
+/// Copies the files with this extension, not those in folders below.
+pub(super) fn copy_files(extension: &str, from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("listing {}", from.display()))? {
         let file = entry?.path();
-        if let (Some("wit"), Some(name)) = (
-            file.extension().and_then(|extension| extension.to_str()),
+        if let (true, Some(name)) = (
+            file.extension().is_some_and(|it| it == extension),
             file.file_name(),
         ) {
             std::fs::copy(&file, to.join(name))?;

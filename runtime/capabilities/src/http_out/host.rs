@@ -1,0 +1,154 @@
+//! The generated traits: the types are wasmtime-wasi-http's, sending is ours.
+
+use super::connect::Connector;
+use super::gate::{self, Refusal};
+use super::options::Egress;
+use super::send::{Times, send};
+use crate::output::Output;
+use http::HeaderName;
+use station_engine::Ctx;
+use station_kernel::ports::ModuleSettings;
+use station_model::HostPattern;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+};
+
+/// Fuel of one function on requests, responses and headers; the dearest copies 32 KiB.
+const TYPE_FUEL: u64 = 1_000;
+/// Fuel of sending a request: a connection, a task, a name look-up.
+const SEND_FUEL: u64 = 100_000;
+/// Bytes of all headers of one message.
+const FIELD_BYTES_MAX: usize = 32 * 1024;
+/// What the guest writes of a body at once; two such pieces wait for the network.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The state of one instance.
+pub(crate) struct Http {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+/// What wasmtime-wasi-http asks of us.
+struct Hooks {
+    connector: Arc<Connector>,
+    settings: Option<Arc<ModuleSettings>>,
+    /// What is left of the call's time; set before each request.
+    left: Duration,
+    /// The module's log; set before each request.
+    output: Option<Output>,
+}
+
+impl Http {
+    pub(super) fn new(connector: Arc<Connector>, settings: Arc<ModuleSettings>) -> Self {
+        Self::with(Hooks { connector, settings: Some(settings), left: Duration::ZERO, output: None })
+    }
+
+    fn with(hooks: Hooks) -> Self {
+        let mut ctx = WasiHttpCtx::new();
+        ctx.set_field_size_limit(FIELD_BYTES_MAX);
+        Self { ctx, hooks }
+    }
+
+    /// One that reaches nothing.
+    fn nowhere() -> Self {
+        let connector = Arc::new(Connector::new(Egress::default()));
+        Self::with(Hooks { connector, settings: None, left: Duration::ZERO, output: None })
+    }
+}
+
+/// The context as wasmtime-wasi-http sees it; charged for one function.
+pub(crate) fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
+    ctx.charge(TYPE_FUEL);
+    match ctx.parts::<Http>() {
+        Ok((http, table)) => WasiHttpCtxView { ctx: &mut http.ctx, hooks: &mut http.hooks, table },
+        Err(_) => {
+            let (http, table) = unprepared();
+            WasiHttpCtxView { ctx: &mut http.ctx, hooks: &mut http.hooks, table }
+        }
+    }
+}
+
+/// A getter cannot fail. An instance without its state is a mistake of the station that cannot happen; should it,
+/// the guest gets an empty table and no authority, for the price of a leak, instead of a panic.
+fn unprepared<'a>() -> (&'a mut Http, &'a mut ResourceTable) {
+    tracing::error!("an instance was made without its HTTP state");
+    (Box::leak(Box::new(Http::nowhere())), Box::leak(Box::new(ResourceTable::new())))
+}
+
+/// The same for sending a request: with the time that is left, and a place to say why it was refused.
+pub(super) fn sending_view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
+    ctx.charge(SEND_FUEL);
+    let ((left, _depth), call) = (ctx.left(), ctx.call_id());
+    let output = ctx.state::<Output>().ok().cloned();
+    if let Some(output) = &output {
+        output.written_by(call);
+    }
+    if let Ok(http) = ctx.state::<Http>() {
+        (http.hooks.left, http.hooks.output) = (left, output);
+    }
+    view(ctx)
+}
+
+/// What sending gives: the head of the answer with its body, and the connection that runs on.
+type Sending = Box<
+    dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>>
+        + Send,
+>;
+
+impl Hooks {
+    fn hosts(&self) -> &[HostPattern] {
+        self.settings.as_ref().map_or(&[], |settings| &settings.hosts)
+    }
+
+    fn check(&self, uri: &http::Uri) -> Result<gate::Target, Error> {
+        if uri.to_string().len() > self.connector.egress.url_bytes_max {
+            return Err(Error::HttpRequestUriTooLong);
+        }
+        gate::decide(self.hosts(), uri).map_err(|refusal| match refusal {
+            Refusal::Invalid => Error::HttpRequestUriInvalid,
+            Refusal::Denied(origin) => {
+                self.log_denied(&origin);
+                Error::HttpRequestDenied
+            }
+        })
+    }
+
+    /// Tells the operator, in the module's log, what to grant.
+    fn log_denied(&self, origin: &str) {
+        if let (Some(output), Some(settings)) = (&self.output, &self.settings) {
+            let module = &settings.module;
+            output.line("warn", &format!("request denied; to allow it: station grant {module} {origin}"));
+        }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Sending {
+        let target = match self.check(request.uri()) {
+            Ok(target) => target,
+            Err(refused) => return Box::new(std::future::ready(Err(refused))),
+        };
+        let times = Times::new(&self.connector, options, self.left);
+        Box::new(send(Arc::clone(&self.connector), target, request, times))
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+}

@@ -1,0 +1,70 @@
+//! `wasi:keyvalue`: durable data of a module, behind two drafts of the interface.
+//!
+//! wasmCloud's components import `0.2.0-draft` (a page's cursor is a number), Spin's `0.2.0-draft2` (it is text).
+//! Both are thin shims on one [`Shelf`], so a module may change its tool chain and finds its data. It needs a
+//! grant. A module reaches only its own data; any bucket name is accepted and begins empty.
+//!
+//! Sizes, the batch and the quota are bounded (`options`); what is too big is an error that the guest can see.
+//! What cannot be done without authority (a start function in a trial instance) is `access-denied`.
+
+mod draft;
+mod draft2;
+mod host;
+mod options;
+mod shelf;
+#[cfg(test)]
+mod tests;
+
+pub use options::Settings;
+
+use crate::host::{HasHost, host, offers};
+use shelf::Shelf;
+use station_engine::{Capability, Ctx, Offer};
+use station_kernel::KeyValue;
+use station_kernel::ports::ModuleSettings;
+use std::sync::Arc;
+use wasmtime::component::Linker;
+
+const INTERFACES: [&str; 6] = [
+    "wasi:keyvalue/store@0.2.0-draft",
+    "wasi:keyvalue/atomics@0.2.0-draft",
+    "wasi:keyvalue/batch@0.2.0-draft",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/batch@0.2.0-draft2",
+];
+
+/// The capability.
+pub(crate) struct KeyValues {
+    port: Arc<dyn KeyValue>,
+    settings: Settings,
+}
+
+impl KeyValues {
+    pub(crate) fn new(port: Arc<dyn KeyValue>, settings: Settings) -> Self {
+        Self { port, settings }
+    }
+}
+
+impl Capability for KeyValues {
+    fn name(&self) -> &'static str {
+        "keyvalue"
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        offers(INTERFACES, false)
+    }
+
+    fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+        draft::wasi::keyvalue::store::add_to_linker::<Ctx, HasHost>(linker, host)?;
+        draft::wasi::keyvalue::atomics::add_to_linker::<Ctx, HasHost>(linker, host)?;
+        draft::wasi::keyvalue::batch::add_to_linker::<Ctx, HasHost>(linker, host)?;
+        draft2::wasi::keyvalue::store::add_to_linker::<Ctx, HasHost>(linker, host)?;
+        draft2::wasi::keyvalue::atomics::add_to_linker::<Ctx, HasHost>(linker, host)?;
+        draft2::wasi::keyvalue::batch::add_to_linker::<Ctx, HasHost>(linker, host)
+    }
+
+    fn prepare(&self, ctx: &mut Ctx, settings: &ModuleSettings) {
+        ctx.insert(Shelf::new(Arc::clone(&self.port), self.settings, settings.module.clone()));
+    }
+}

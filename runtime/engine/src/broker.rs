@@ -1,0 +1,249 @@
+//! A call from one module to another: the hot path.
+//!
+//! Linked as the import of every module. The caller's graph says by position who serves the call; the tree says
+//! whether it may begin; fuel is lent to the callee and what it used is charged to the caller; values move by the
+//! link's lane. When the callee fails its instance is thrown away, and the caller gets the failure as a value
+//! where the function's type can express it; otherwise the caller ends with it.
+
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::failure::{self, Followed, Named};
+use crate::handles::{self, Side};
+use crate::lane::Lane;
+use crate::run::{Lease, Run};
+use station_kernel::graph::{Found, FunctionLink, Link, ModuleLink, NodeIndex};
+use station_kernel::tree::{Called, Ended};
+use station_model::{Code, Failure, Function};
+use std::sync::Arc;
+use wasmtime::component::{ResourceAny, Val};
+use wasmtime::{AsContextMut, Error, StoreContextMut};
+
+/// A function among a module's imports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) import: usize,
+    pub(crate) function: usize,
+}
+
+/// One call on its way, with everything looked up.
+struct Crossing<'a> {
+    run: &'a Arc<Run>,
+    importer: NodeIndex,
+    link: &'a ModuleLink<Engine>,
+    lane: &'a Lane,
+    found: Found,
+    /// The function as the importer and as the provider know it; they differ in how they know resources.
+    wanted: &'a Function,
+    offered: &'a Function,
+}
+
+/// Serves an import by calling the module that provides it.
+pub(crate) fn call(
+    mut caller: StoreContextMut<'_, Ctx>,
+    position: Position,
+    args: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    let Some(run) = caller.data().run().cloned() else {
+        return Err(Error::new(Failure::new(Code::StartTrap, "a component may not call other modules while it starts")));
+    };
+    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
+    match crossing.go(&mut caller, args, results) {
+        Ok(()) => Ok(()),
+        Err(failure) => crossing.express(failure, results),
+    }
+}
+
+impl<'a> Crossing<'a> {
+    fn find(run: &'a Arc<Run>, importer: NodeIndex, position: Position) -> Result<Self, Failure> {
+        let lost = || Failure::new(Code::StationInternal, "an import leads out of its graph");
+        let node = run.node(importer)?;
+        let Some(Link::Module(link)) = node.links.get(position.import) else { return Err(not_ready()) };
+        let FunctionLink { function, lane } = link.functions.get(position.function).ok_or_else(lost)?;
+        let import = node.world.imports.get(position.import).ok_or_else(lost)?;
+        let found = Found { export: link.export, function: *function };
+        Ok(Self {
+            run,
+            importer,
+            link,
+            lane,
+            found,
+            wanted: import.functions.get(position.function).ok_or_else(lost)?,
+            offered: run.node(link.provider)?.function(found).ok_or_else(lost)?,
+        })
+    }
+
+    fn go(&self, caller: &mut StoreContextMut<'_, Ctx>, args: &[Val], results: &mut [Val]) -> Result<(), Failure> {
+        let available = spendable(caller);
+        let lent = available.min(self.run.node(self.link.provider)?.settings.limits.fuel);
+        let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
+        let outcome = self.cross(caller, lent, args, results);
+        let (used, ended) = match &outcome {
+            Ok(used) => (*used, Ended::Returned),
+            Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
+            Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
+        };
+        let charged = self.run.tree.leave(entered, used, ended);
+        charge(caller, charged);
+        outcome.map(drop).map_err(|(named, _)| named.failure)
+    }
+
+    /// Makes the call. Answers with the fuel that it used, also when it failed.
+    fn cross(
+        &self,
+        caller: &mut StoreContextMut<'_, Ctx>,
+        lent: u64,
+        args: &[Val],
+        results: &mut [Val],
+    ) -> Result<u64, (Named, u64)> {
+        let free = |failure| (Named { failure, own: true, at: Vec::new() }, 0);
+        self.run.tree.move_bytes(self.lane.size(args)).map_err(free)?;
+        if !self.lane.handles {
+            let mut lease = self.run.lease(self.link.provider, lent)?;
+            let outcome = invoke(&mut lease, self.found, args, results);
+            return self.settle(lease, lent, outcome);
+        }
+        let mut args = args.to_vec();
+        let keys = self.take_args(caller, &mut args).map_err(free)?;
+        let mut lease = self.lease_for(&keys, lent)?;
+        let outcome = self.with_handles(caller, &mut lease, &mut args, keys, results);
+        self.settle(lease, lent, outcome)
+    }
+
+    fn take_args(&self, caller: &mut StoreContextMut<'_, Ctx>, args: &mut [Val]) -> Result<Vec<u32>, Failure> {
+        let module = &self.run.node(self.importer)?.module;
+        let mut from = Side { node: self.importer, slot: usize::MAX, module, store: caller.as_context_mut() };
+        handles::take(self.run, &mut from, args, self.wanted.params.iter().map(|(_, ty)| ty))
+    }
+
+    fn lease_for(&self, keys: &[u32], lent: u64) -> Result<Lease, (Named, u64)> {
+        let free = |failure| (Named { failure, own: true, at: Vec::new() }, 0);
+        match handles::owner(self.run, keys, self.link.provider).map_err(free)? {
+            Some(slot) => self.run.lease_owner(self.link.provider, slot, lent).map_err(free),
+            None => self.run.lease(self.link.provider, lent),
+        }
+    }
+
+    fn with_handles(
+        &self,
+        caller: &mut StoreContextMut<'_, Ctx>,
+        lease: &mut Lease,
+        args: &mut [Val],
+        keys: Vec<u32>,
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let module = Arc::clone(&lease.live.module);
+        let (node, slot) = (lease.node, lease.slot);
+        let mut to = Side { node, slot, module: &module, store: lease.live.store.as_context_mut() };
+        let params = self.offered.params.iter().map(|(_, ty)| ty);
+        let lent = handles::give(self.run, &mut to, args, params, keys).map_err(Error::new)?;
+        invoke(lease, self.found, args, results)?;
+        handles::take_back(lent, lease.live.store.as_context_mut());
+        let mut from = Side { node, slot, module: &module, store: lease.live.store.as_context_mut() };
+        let keys = handles::take(self.run, &mut from, results, self.offered.result.iter()).map_err(Error::new)?;
+        let module = &self.run.node(self.importer).map_err(Error::new)?.module;
+        let mut to = Side { node: self.importer, slot: usize::MAX, module, store: caller.as_context_mut() };
+        handles::give(self.run, &mut to, results, self.wanted.result.iter(), keys).map_err(Error::new)?;
+        Ok(())
+    }
+
+    /// Puts the instance back, or throws it away with the name of what went wrong.
+    fn settle(&self, mut lease: Lease, lent: u64, outcome: wasmtime::Result<()>) -> Result<u64, (Named, u64)> {
+        let used = lease.live.used(lent);
+        let outcome = outcome.map_err(|error| name(self.run, &mut lease, &error));
+        if let Err(named) = outcome {
+            self.run.bury(lease);
+            return Err((named, used));
+        }
+        self.run.give_back(lease);
+        if used > lent {
+            let failure = Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host");
+            return Err((Named { failure, own: true, at: Vec::new() }, used));
+        }
+        Ok(used)
+    }
+
+    /// Hands a failure to the caller: as a value where it can be one, otherwise by ending the caller.
+    fn express(&self, failure: Failure, results: &mut [Val]) -> wasmtime::Result<()> {
+        // A tree that is ended from outside goes on nowhere.
+        let ends_tree = matches!(failure.code, Code::CallCancelled | Code::StationDraining);
+        match (self.lane.failure_value(&failure, self.run.tree.id), results.first_mut()) {
+            (Some(value), Some(result)) if !ends_tree => {
+                *result = value;
+                Ok(())
+            }
+            _ => Err(Error::new(Followed(failure))),
+        }
+    }
+}
+
+fn invoke(lease: &mut Lease, found: Found, args: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
+    let function = lease.live.function(found).map_err(Error::new)?;
+    function.call(&mut lease.live.store, args, results)
+}
+
+fn name(run: &Run, lease: &mut Lease, error: &Error) -> Named {
+    failure::name(error, &mut lease.live.store, &run.shared.host.capabilities)
+}
+
+/// Fuel that an instance may still spend or lend.
+fn spendable(store: &StoreContextMut<'_, Ctx>) -> u64 {
+    store.get_fuel().unwrap_or(0).saturating_sub(store.data().host_fuel())
+}
+
+/// Takes fuel from the caller for what it had others do.
+fn charge(store: &mut StoreContextMut<'_, Ctx>, fuel: u64) {
+    let left = store.get_fuel().unwrap_or(0).saturating_sub(fuel);
+    // Fuel is always on, so this cannot fail.
+    let _always_on = store.set_fuel(left);
+}
+
+fn not_ready() -> Failure {
+    Failure::new(Code::CallNotReady, "the import has no provider")
+}
+
+/// Drops a handle of a module that is not the resource's owner: runs the owner's destructor.
+pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> wasmtime::Result<()> {
+    let Some(run) = caller.data().run().cloned() else { return Ok(()) };
+    let entry = run.handles().take(key).map_err(Error::new)?;
+    let lent = spendable(&caller);
+    let mut lease = match run.lease_owner(entry.node, entry.slot, lent) {
+        Ok(lease) => lease,
+        // What the owner's end took with it needs no destructor any more.
+        Err(failure) if failure.code == Code::CallResourceGone => return Ok(()),
+        Err(failure) => return Err(Error::new(Followed(failure))),
+    };
+    let export = exporting(&run, entry.resource, &lease);
+    let entered = match run.tree.enter(entry.node, Called::Drop { export }) {
+        Ok(entered) => entered,
+        Err(failure) => {
+            run.give_back(lease);
+            return Err(Error::new(Followed(failure)));
+        }
+    };
+    let outcome = entry.resource.resource_drop(&mut lease.live.store);
+    let used = lease.live.used(lent);
+    let named = outcome.err().map(|error| name(&run, &mut lease, &error));
+    let ended = match &named {
+        None => Ended::Returned,
+        Some(named) if named.own => Ended::Failed(&named.failure, named.at.clone()),
+        Some(named) => Ended::Followed(named.failure.code, named.at.clone()),
+    };
+    charge(&mut caller, run.tree.leave(entered, used, ended));
+    match named {
+        None => {
+            run.give_back(lease);
+            Ok(())
+        }
+        Some(named) => {
+            run.bury(lease);
+            Err(Error::new(Followed(named.failure)))
+        }
+    }
+}
+
+/// The export that defines a resource, for the trace; the first one where several could.
+fn exporting(run: &Run, _resource: ResourceAny, lease: &Lease) -> usize {
+    let exports = run.tree.graph.node(lease.node).map(|node| &node.world.exports);
+    exports.and_then(|exports| exports.iter().position(|export| !export.resources.is_empty())).unwrap_or(0)
+}

@@ -1,0 +1,216 @@
+//! Compiled code on disk, trusted only after it was authenticated.
+//!
+//! Loading machine code is running it, and wasmtime says so: `deserialize` is unsafe. An entry is a MAC and the
+//! code; the MAC covers the code, the component's digest, what the code must agree with, and our version, under a
+//! key that lies in the station's data folder and not in the cache. An entry is read into memory in full, checked
+//! there, and loaded from that same buffer, so that nobody can change it in between. Whatever does not check is
+//! deleted and compiled again from the component, which is the source of truth.
+//!
+//! The cache can be deleted at any time. Where no folder can be written there is no cache, and every start
+//! compiles.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use station_model::Digest;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const MAC_BYTES: usize = 32;
+const KEY_BYTES: usize = 32;
+/// Larger than any code that the compile child hands over.
+const ENTRY_BYTES_MAX: u64 = (1 << 30) + 64;
+
+/// The folder of compiled code and the key to it.
+pub(crate) struct Cache {
+    folder: Option<PathBuf>,
+    key: [u8; KEY_BYTES],
+    compatibility: u64,
+}
+
+/// What was found under a digest.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Code that was written by this station for this component and engine.
+    Code(Vec<u8>),
+    /// Nothing.
+    Nothing,
+    /// Something else, which was deleted.
+    Rejected,
+}
+
+impl Cache {
+    /// Opens the cache in `folder`, with the key in `key_file`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When the key can be neither read nor made.
+    pub(crate) fn open(folder: Option<&Path>, key_file: &Path, compatibility: u64) -> std::io::Result<Self> {
+        let key = read_or_make_key(key_file)?;
+        let name: String = mac_of(&key, [b"folder".as_slice()]).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        // One folder per key, so that stations that share a cache do not reject each other's entries.
+        let folder = folder.map(|folder| folder.join(name)).filter(|folder| writable(folder));
+        if folder.is_none() {
+            tracing::warn!("no folder for compiled code can be written; every start will compile");
+        }
+        Ok(Self { folder, key, compatibility })
+    }
+
+    /// The code of a component.
+    pub(crate) fn get(&self, digest: &Digest) -> Found {
+        let Some(path) = self.path(digest) else { return Found::Nothing };
+        let Some(mut bytes) = read_entry(&path) else { return Found::Nothing };
+        let checked = bytes.split_at_checked(MAC_BYTES).filter(|(mac, code)| self.check(digest, mac, code)).is_some();
+        if checked {
+            bytes.drain(..MAC_BYTES);
+            return Found::Code(bytes);
+        }
+        tracing::warn!(%digest, "a cache entry was damaged or not made here; it is compiled again");
+        let _compiled_over_it_anyway = std::fs::remove_file(&path);
+        Found::Rejected
+    }
+
+    /// Keeps the code of a component. A cache that cannot be written is only slower.
+    pub(crate) fn put(&self, digest: &Digest, code: &[u8]) {
+        let Some(path) = self.path(digest) else { return };
+        if let Err(error) = self.write(&path, digest, code) {
+            tracing::warn!(%digest, %error, "could not keep compiled code; the next start compiles again");
+        }
+    }
+
+    /// Forgets the code of a component.
+    pub(crate) fn remove(&self, digest: &Digest) {
+        if let Some(path) = self.path(digest) {
+            let _was_never_there = std::fs::remove_file(path);
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        let name = format!("{}-{:016x}", digest.hex(), self.compatibility);
+        self.folder.as_ref().map(|folder| folder.join(name))
+    }
+
+    fn write(&self, path: &Path, digest: &Digest, code: &[u8]) -> std::io::Result<()> {
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&self.mac(digest, code))?;
+        file.write_all(code)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    }
+
+    fn mac(&self, digest: &Digest, code: &[u8]) -> [u8; MAC_BYTES] {
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        mac_of(&self.key, [digest.as_bytes().as_slice(), &self.compatibility.to_le_bytes(), version, code])
+    }
+
+    fn check(&self, digest: &Digest, mac: &[u8], code: &[u8]) -> bool {
+        use subtle::ConstantTimeEq;
+        self.mac(digest, code).ct_eq(mac).into()
+    }
+}
+
+/// The MAC of `parts`, each with its length before it, so that no two lists of parts are alike.
+fn mac_of<const N: usize>(key: &[u8; KEY_BYTES], parts: [&[u8]; N]) -> [u8; MAC_BYTES] {
+    // The type takes keys of one block; a shorter one is filled up with zeros, as HMAC says.
+    let mut block = [0; 64];
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    for part in parts {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn read_or_make_key(path: &Path) -> std::io::Result<[u8; KEY_BYTES]> {
+    match std::fs::read(path).ok().and_then(|bytes| bytes.try_into().ok()) {
+        Some(key) => Ok(key),
+        // A key of the wrong length is replaced as well: at worst everything is compiled once more.
+        None => make_key(path),
+    }
+}
+
+fn make_key(path: &Path) -> std::io::Result<[u8; KEY_BYTES]> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(std::io::Error::other)?;
+    let _old = std::fs::remove_file(path);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+fn writable(folder: &Path) -> bool {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).is_ok()
+        && !std::fs::metadata(folder).is_ok_and(|found| found.permissions().readonly())
+}
+
+fn read_entry(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(ENTRY_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(folder: &Path) -> Cache {
+        Cache::open(Some(&folder.join("cache")), &folder.join("key"), 7).unwrap()
+    }
+
+    #[test]
+    fn code_comes_back_as_it_went_in_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::of(b"wasm");
+        cache(folder.path()).put(&digest, b"code");
+        assert_eq!(cache(folder.path()).get(&digest), Found::Code(b"code".to_vec()));
+        cache(folder.path()).remove(&digest);
+        assert_eq!(cache(folder.path()).get(&digest), Found::Nothing);
+    }
+
+    #[test]
+    fn a_change_of_any_byte_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, digest) = (cache(folder.path()), Digest::of(b"wasm"));
+        cache.put(&digest, b"code");
+        let path = cache.path(&digest).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, bad).unwrap();
+            assert_eq!(cache.get(&digest), Found::Rejected, "byte {at}");
+            assert!(!path.exists());
+        }
+        for len in 0..good.len() {
+            std::fs::write(&path, &good[..len]).unwrap();
+            assert_eq!(cache.get(&digest), Found::Rejected, "first {len} bytes");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_good_for_its_own_component_engine_and_key_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, digest) = (cache(folder.path()), Digest::of(b"wasm"));
+        cache.put(&digest, b"code");
+        let other = Digest::of(b"other");
+        std::fs::copy(cache.path(&digest).unwrap(), cache.path(&other).unwrap()).unwrap();
+        assert_eq!(cache.get(&other), Found::Rejected);
+        let upgraded = Cache::open(Some(&folder.path().join("cache")), &folder.path().join("key"), 8).unwrap();
+        assert_eq!(upgraded.get(&digest), Found::Nothing);
+        let stranger = Cache::open(Some(&folder.path().join("cache")), &folder.path().join("key2"), 7).unwrap();
+        assert_eq!(stranger.get(&digest), Found::Nothing);
+    }
+
+    #[test]
+    fn the_key_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let _cache = cache(folder.path());
+        let mode = std::fs::metadata(folder.path().join("key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

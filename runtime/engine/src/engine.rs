@@ -1,0 +1,309 @@
+//! The executor: everything that runs modules, behind the kernel's port.
+
+use crate::cache::{Cache, Found as Cached};
+use crate::capability::Capability;
+use crate::config::{self, Place, PoolSize};
+use crate::ctx::Ctx;
+use crate::entry::Entry;
+use crate::failure::{self, Named};
+use crate::host::Host;
+use crate::lane::Lane;
+use crate::live::{Live, Making};
+use crate::module::Module;
+use crate::pool::Pool;
+use crate::run::{EndOfTree, Lease, Run};
+use crate::worker::{Limits, Worker};
+use serde_json::Value;
+use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
+use station_kernel::tree::{Called, Ended, Tree};
+use station_kernel::{Executor, Meter, Prepared};
+use station_model::{Code, Digest, Failure, Function, InterfaceName, Location, World};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use wasmtime::component::Component;
+
+/// Fuel of a trial instance: ample for initialisers, nothing for a loop.
+const TRIAL_FUEL: u64 = 200_000_000;
+/// Resolved places of traps that are remembered.
+const SYMBOLS_MAX: usize = 10_000;
+
+/// Bytes that one call may copy between guest and host. In the dynamic lane a list costs 40 bytes per element, so
+/// this is a `list<u8>` of 1.6 MiB; the raw lane will need none of it.
+pub const HOSTCALL_BYTES: usize = 64 << 20;
+
+/// What the operator decided about the engine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Instances of modules at one time, over all modules.
+    pub instances_max: u32,
+    /// Memory of all instances together, in bytes.
+    pub memory_bytes_max: u64,
+    /// Bytes that one call may copy between guest and host, in the dynamic lane 40 per list element.
+    pub hostcall_bytes_max: usize,
+    /// Limits of a compile child.
+    pub compile: Limits,
+    /// Our own binary, which knows the verbs of the compile child.
+    pub worker: PathBuf,
+    /// The folder of compiled code; none for no cache.
+    pub cache: Option<PathBuf>,
+    /// The file with the key to it.
+    pub cache_key: PathBuf,
+}
+
+/// Runs modules.
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    worker: Worker,
+    cache: Arc<Cache>,
+    loaded: Mutex<HashMap<Digest, Weak<Module>>>,
+    symbols: Mutex<HashMap<(Digest, u64), Location>>,
+}
+
+/// What every call needs of the engine.
+pub(crate) struct Shared {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) host: Host,
+    pub(crate) settings: Settings,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) pool: Pool,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// wasmtime refused.
+    #[error("setting up the engine: {0}")]
+    Engine(String),
+    /// The key of the cache.
+    #[error("the key of the compiled cache at {path}")]
+    CacheKey {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it is not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Engine {
+    /// An engine that offers `capabilities` to every module. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the machine cannot reserve the pool, two capabilities define the same name, or the cache has no key.
+    pub fn new(settings: Settings, capabilities: Vec<Arc<dyn Capability>>) -> Result<Self, Error> {
+        let refused = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
+        let engine = config::engine(Place::Pool(PoolSize { instances: settings.instances_max })).map_err(refused)?;
+        let host = Host::new(&engine, capabilities).map_err(refused)?;
+        let cache = Cache::open(settings.cache.as_deref(), &settings.cache_key, config::compatibility(&engine))
+            .map_err(|source| Error::CacheKey { path: settings.cache_key.clone(), source })?;
+        let runtime = tokio::runtime::Handle::current();
+        let worker = Worker::new(settings.worker.clone(), settings.compile);
+        let shared = Shared { engine, host, settings, meter: Arc::default(), pool: Pool::default(), runtime };
+        Ok(Self {
+            shared: Arc::new(shared),
+            worker,
+            cache: Arc::new(cache),
+            loaded: Mutex::default(),
+            symbols: Mutex::default(),
+        })
+    }
+
+    async fn compile(&self, digest: Digest, wasm: &Path) -> Result<(Prepared, Vec<u8>), Failure> {
+        let compiled = self.worker.compile(wasm).await?;
+        self.shared.host.check(&compiled.prepared.world)?;
+        let cache = Arc::clone(&self.cache);
+        let keep = move || {
+            cache.put(&digest, &compiled.code);
+            compiled.code
+        };
+        let code = tokio::task::spawn_blocking(keep).await.map_err(|_| lost())?;
+        Ok((compiled.prepared, code))
+    }
+
+    async fn code(&self, digest: Digest, wasm: &Path) -> Result<Vec<u8>, Failure> {
+        let cache = Arc::clone(&self.cache);
+        let cached = tokio::task::spawn_blocking(move || cache.get(&digest)).await.map_err(|_| lost())?;
+        match cached {
+            Cached::Code(code) => Ok(code),
+            Cached::Nothing | Cached::Rejected => {
+                check_artifact(digest, wasm).await?;
+                Ok(self.compile(digest, wasm).await?.1)
+            }
+        }
+    }
+
+    fn link(&self, code: &[u8], world: &World) -> Result<Arc<Module>, Failure> {
+        let component = deserialize(&self.shared.engine, code)?;
+        Module::link(&component, world, &self.shared.host).map(Arc::new)
+    }
+
+    fn already(&self, digest: &Digest) -> Option<Arc<Module>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade)
+    }
+
+    fn remember(&self, digest: Digest, module: &Arc<Module>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, module| module.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(module));
+    }
+
+    async fn resolve(&self, digest: Digest, wasm: &Path, at: &[Location]) -> Vec<Location> {
+        let known = |location: &Location| {
+            let symbols = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+            location.offset.and_then(|offset| symbols.get(&(digest, offset)).cloned())
+        };
+        if let Some(all) = at.iter().map(known).collect::<Option<Vec<_>>>() {
+            return all;
+        }
+        let Some(found) = self.worker.symbolize(wasm, at).await else { return at.to_vec() };
+        let mut symbols = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        if symbols.len() > SYMBOLS_MAX {
+            symbols.clear();
+        }
+        symbols.extend(found.iter().filter_map(|l| Some(((digest, l.offset?), l.clone()))));
+        found
+    }
+}
+
+/// Turns authenticated bytes into code. The one place where the station trusts bytes to be code.
+#[expect(unsafe_code, reason = "loading machine code is running it; see the proof inside")]
+fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, Failure> {
+    // SAFETY: `code` must be bytes that `Component::serialize` wrote, unchanged. They come from two places only:
+    // straight from a compile child of our own binary over a pipe that nobody else holds, or from a cache entry
+    // whose MAC, under a key that only this station has, was checked over this very buffer. wasmtime itself checks
+    // that they were written by the same version with the same settings.
+    let component = unsafe { Component::deserialize(engine, code) };
+    component.map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "loading compiled code");
+        Failure::new(Code::StationInternal, "the compiled code does not fit the engine")
+    })
+}
+
+/// The artifact on disk must still be what was uploaded, before it is compiled again.
+async fn check_artifact(digest: Digest, wasm: &Path) -> Result<(), Failure> {
+    let path = wasm.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path).map(|bytes| Digest::of(&bytes)));
+    match read.await.map_err(|_| lost())? {
+        Ok(found) if found == digest => Ok(()),
+        Ok(_) => Err(Failure::new(Code::UploadDigestMismatch, format!("the stored component {digest} was changed on disk; upload it again"))),
+        Err(_) => Err(Failure::new(Code::UploadStorage, format!("the stored component {digest} cannot be read; upload it again"))),
+    }
+}
+
+fn lost() -> Failure {
+    Failure::new(Code::StationInternal, "a task of the station was lost")
+}
+
+impl Executor for Engine {
+    type Module = Module;
+    type Lane = Lane;
+    type Entry = Entry;
+
+    fn prepare<'a>(&'a self, digest: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
+        Box::pin(async move { Ok(self.compile(digest, wasm).await?.0) })
+    }
+
+    fn load<'a>(&'a self, digest: Digest, wasm: &'a Path, world: &'a World) -> BoxFuture<'a, Result<Arc<Module>, Failure>> {
+        Box::pin(async move {
+            if let Some(module) = self.already(&digest) {
+                return Ok(module);
+            }
+            let code = self.code(digest, wasm).await?;
+            let module = self.link(&code, world)?;
+            self.remember(digest, &module);
+            Ok(module)
+        })
+    }
+
+    fn trial(&self, module: &Arc<Module>, settings: &Arc<ModuleSettings>) -> Result<(), Failure> {
+        let meter = Arc::default();
+        let making = Making { module, settings, meter: &meter, fuel: TRIAL_FUEL, run: None };
+        match Live::make(&self.shared, &making) {
+            Ok(_) => Ok(()),
+            Err((named, _)) => Err(failure::of_start(named.failure)),
+        }
+    }
+
+    fn host_provides(&self, interface: &InterfaceName) -> bool {
+        self.shared.host.offer(interface).is_some()
+    }
+
+    fn harmless(&self, interface: &InterfaceName) -> bool {
+        self.shared.host.offer(interface).is_some_and(|offer| offer.harmless)
+    }
+
+    fn lane(&self, import: &Function, _export: &Function) -> Lane {
+        Lane::of(import)
+    }
+
+    fn entry(&self, arguments: Arguments) -> Entry {
+        Entry::Text(arguments)
+    }
+
+    fn run(&self, tree: &Arc<Tree<Self>>, entry: Entry) -> Result<Option<Value>, Failure> {
+        let run = Run::new(tree, &self.shared);
+        let _end = EndOfTree(&run);
+        let what = tree.found.map_or(Called::Handler("wasi:http/incoming-handler#handle"), Called::Function);
+        let entered = tree.enter(tree.root, what)?;
+        let outcome = root(&run, entry);
+        let (used, ended) = match &outcome {
+            Ok((_, used)) => (*used, Ended::Returned),
+            Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
+            Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
+        };
+        tree.leave(entered, used, ended);
+        let (answer, _) = outcome.map_err(|(named, _)| named.failure)?;
+        run.keep_instances();
+        Ok(answer)
+    }
+
+    fn symbolize<'a>(&'a self, digest: Digest, wasm: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {
+        Box::pin(self.resolve(digest, wasm, at))
+    }
+
+    fn tick(&self) {
+        self.shared.engine.increment_epoch();
+        self.shared.pool.tick();
+    }
+
+    fn forget(&self, digest: Digest) {
+        if let Some(module) = self.already(&digest) {
+            self.shared.pool.forget(&module);
+        }
+        self.cache.remove(&digest);
+    }
+}
+
+/// Runs the root instance. Answers with the fuel that the whole tree used, also when it failed.
+fn root(run: &Arc<Run>, entry: Entry) -> Result<(Option<Value>, u64), (Named, u64)> {
+    let (node, fuel) = (run.tree.root, run.tree.fuel);
+    let mut lease = run.lease(node, fuel)?;
+    let target = run.tree.found.and_then(|found| Some((found, run.tree.graph.node(node)?.function(found)?)));
+    let outcome = entry.enter(&mut lease.live, target);
+    settle_root(run, lease, fuel, outcome)
+}
+
+fn settle_root(
+    run: &Arc<Run>,
+    mut lease: Lease,
+    fuel: u64,
+    outcome: wasmtime::Result<Option<Value>>,
+) -> Result<(Option<Value>, u64), (Named, u64)> {
+    let used = lease.live.used(fuel);
+    match outcome {
+        Ok(answer) => {
+            run.give_back(lease);
+            Ok((answer, used))
+        }
+        Err(error) => {
+            let named = failure::name(&error, &mut lease.live.store, &run.shared.host.capabilities);
+            run.bury(lease);
+            Err((named, used))
+        }
+    }
+}
+
+/// The data of an instance's store, named for linkers that embedders extend.
+pub type HostLinker = wasmtime::component::Linker<Ctx>;

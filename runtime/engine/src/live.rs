@@ -1,0 +1,138 @@
+//! A live instance: a store with one component instance in it, and its place among the module's instances.
+
+use crate::config;
+use crate::ctx::Ctx;
+use crate::engine::Shared;
+use crate::failure::{self, Named};
+use crate::limiter::{Limiter, MemoryMax};
+use crate::module::Module;
+use crate::run::Run;
+use station_kernel::Meter;
+use station_kernel::graph::{Found, NodeIndex};
+use station_kernel::ports::ModuleSettings;
+use station_model::{Code, Failure};
+use std::sync::Arc;
+use wasmtime::component::{Func, Instance};
+use wasmtime::{Error, Store, StoreContextMut, UpdateDeadline};
+
+/// Live handles of an instance, resources of the host and of other modules together.
+const HANDLES_MAX: usize = 10_000;
+
+/// An instance and everything that belongs to it.
+pub(crate) struct Live {
+    pub(crate) store: Store<Ctx>,
+    pub(crate) instance: Instance,
+    pub(crate) module: Arc<Module>,
+    /// Root calls it has served.
+    pub(crate) served: u64,
+    _place: Place,
+}
+
+/// A place among the instances of a module; given back when dropped.
+struct Place(Arc<Meter>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.drop_instance();
+    }
+}
+
+/// What a new instance is made of.
+pub(crate) struct Making<'a> {
+    pub(crate) module: &'a Arc<Module>,
+    pub(crate) settings: &'a Arc<ModuleSettings>,
+    pub(crate) meter: &'a Arc<Meter>,
+    /// Fuel for its start, and what is left of it for the call.
+    pub(crate) fuel: u64,
+    /// The tree it works for; none for a trial.
+    pub(crate) run: Option<(&'a Arc<Run>, NodeIndex)>,
+}
+
+impl Live {
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// `station.busy` when there is no place for it, and whatever its start function does wrong, with the fuel that
+    /// it used.
+    pub(crate) fn make(shared: &Arc<Shared>, making: &Making<'_>) -> Result<Box<Self>, (Named, u64)> {
+        let place = take_place(making).map_err(|failure| (own(failure), 0))?;
+        let mut store = store(shared, making);
+        let (module, fuel) = (Arc::clone(making.module), making.fuel);
+        match making.module.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Box::new(Self { store, instance, module, served: 0, _place: place })),
+            Err(error) => {
+                let used = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+                Err((failure::name(&error, &mut store, &shared.host.capabilities), used))
+            }
+        }
+    }
+
+    /// The exported function at this position.
+    ///
+    /// # Errors
+    /// `station.internal`: the graph and the code disagree.
+    pub(crate) fn function(&mut self, found: Found) -> Result<Func, Failure> {
+        let function = self.module.export(found).and_then(|index| self.instance.get_func(&mut self.store, index));
+        function.ok_or_else(|| Failure::new(Code::StationInternal, "the function is not in the loaded component"))
+    }
+
+    /// Fuel that a call has used of what it was lent, work of the host included.
+    pub(crate) fn used(&self, lent: u64) -> u64 {
+        let left = self.store.get_fuel().unwrap_or(0);
+        lent.saturating_sub(left).saturating_add(self.store.data().host_fuel())
+    }
+}
+
+fn own(failure: Failure) -> Named {
+    Named { failure, own: true, at: Vec::new() }
+}
+
+fn take_place(making: &Making<'_>) -> Result<Place, Failure> {
+    let max = u64::from(making.settings.limits.instances_max);
+    match making.meter.take_instance(max) {
+        true => Ok(Place(Arc::clone(making.meter))),
+        false => Err(failure::busy().with_limit("instances_max", max, max + 1)),
+    }
+}
+
+fn store(shared: &Arc<Shared>, making: &Making<'_>) -> Store<Ctx> {
+    let limits = &making.settings.limits;
+    let max = MemoryMax {
+        instance: limits.memory_bytes.min(config::MEMORY_BYTES_MAX),
+        module: limits.memory_bytes.saturating_mul(limits.instances_max.into()),
+        station: shared.settings.memory_bytes_max,
+    };
+    let limiter = Limiter::new(Arc::clone(making.meter), Arc::clone(&shared.meter), max);
+    let mut ctx = Ctx::new(Arc::clone(making.settings), limiter);
+    if let Some((run, node)) = making.run {
+        ctx.bind(run, node);
+    }
+    for capability in &shared.host.capabilities {
+        capability.prepare(&mut ctx, making.settings);
+    }
+    let mut store = Store::new(&shared.engine, ctx);
+    store.limiter(|ctx| &mut ctx.limiter);
+    store.set_hostcall_fuel(shared.settings.hostcall_bytes_max);
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(at_tick);
+    // Fuel is always on, so this cannot fail; a store without fuel would end at its first instruction anyway.
+    let _always_on = store.set_fuel(making.fuel);
+    store
+}
+
+/// Ends what must end: past its deadline, cancelled, or out of fuel by what the host did for it. Fuel alone ends a
+/// loop of instructions but not one of host calls, which cost the guest next to nothing.
+fn at_tick(store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
+    let Some(run) = store.data().run() else { return trial_tick() };
+    run.tree.check_time().map_err(Error::new)?;
+    if store.get_fuel()? <= store.data().host_fuel() {
+        return Err(Error::new(Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host")));
+    }
+    Ok(UpdateDeadline::Continue(1))
+}
+
+/// A trial has little fuel and no deadline of its own; fuel ends it.
+fn trial_tick() -> wasmtime::Result<UpdateDeadline> {
+    Ok(UpdateDeadline::Continue(1))
+}

@@ -1,0 +1,92 @@
+//! Instances that outlive their call tree, for modules whose operator said `instances: { mode: reused }`.
+//!
+//! By default an instance is dropped at the end of its tree, so a module keeps no state between calls. A kept one
+//! ends when it has served `calls_max` trees or was idle for `idle_ms_max`, and at once when its module's code or
+//! settings change. Only instances of a clean tree come here: none that trapped, none whose handles are still out.
+
+use crate::engine::Engine;
+use crate::live::Live;
+use crate::module::Module;
+use crate::run::Run;
+use station_kernel::graph::{Node, NodeIndex};
+use station_kernel::ports::ModuleSettings;
+use station_kernel::threads::Pulse;
+use station_model::{Mode, ModuleName};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Kept instances by module.
+#[derive(Default)]
+pub(crate) struct Pool {
+    kept: Mutex<HashMap<ModuleName, Vec<Kept>>>,
+    pulse: OnceLock<Arc<Pulse>>,
+}
+
+struct Kept {
+    live: Box<Live>,
+    settings: Arc<ModuleSettings>,
+    idle_since_us: u64,
+    idle_us_max: u64,
+}
+
+impl Kept {
+    fn is_of(&self, module: &Arc<Module>, settings: &ModuleSettings) -> bool {
+        Arc::ptr_eq(&self.live.module, module) && *self.settings == *settings
+    }
+}
+
+impl Pool {
+    /// A kept instance for `node`, made to work for `run`.
+    pub(crate) fn take(&self, node: &Node<Engine>, run: &Arc<Run>, index: NodeIndex) -> Option<Box<Live>> {
+        if node.instances.mode != Mode::Reused {
+            return None;
+        }
+        let kept = {
+            let mut pool = self.lock();
+            let kept = pool.get_mut(&node.name)?;
+            kept.retain(|kept| kept.is_of(&node.module, &node.settings));
+            kept.pop()?
+        };
+        let mut live = kept.live;
+        live.store.data_mut().bind(run, index);
+        Some(live)
+    }
+
+    /// Keeps an instance after a clean tree, or drops it where the operator wants fresh ones.
+    pub(crate) fn keep(&self, node: &Node<Engine>, mut live: Box<Live>) {
+        live.served += 1;
+        if node.instances.mode != Mode::Reused || live.served >= node.instances.calls_max {
+            return;
+        }
+        let Some(run) = live.store.data_mut().unbind() else { return };
+        let pulse = self.pulse.get_or_init(|| Arc::clone(&run.tree.pulse));
+        let kept = Kept {
+            settings: Arc::clone(&node.settings),
+            idle_since_us: pulse.coarse_us(),
+            idle_us_max: node.instances.idle_ms_max.saturating_mul(1_000),
+            live,
+        };
+        self.lock().entry(node.name.clone()).or_default().push(kept);
+    }
+
+    /// Drops what was idle for too long.
+    pub(crate) fn tick(&self) {
+        let Some(now) = self.pulse.get().map(|pulse| pulse.coarse_us()) else { return };
+        // A busy lock means that calls run, so there is nothing to hurry for.
+        let Ok(mut pool) = self.kept.try_lock() else { return };
+        let fresh = |kept: &mut Kept| now.saturating_sub(kept.idle_since_us) < kept.idle_us_max;
+        let stale: Vec<_> = pool.values_mut().flat_map(|kept| kept.extract_if(.., |kept| !fresh(kept))).collect();
+        pool.retain(|_, kept| !kept.is_empty());
+        drop(pool);
+        drop(stale);
+    }
+
+    /// Drops every kept instance of this code.
+    pub(crate) fn forget(&self, module: &Arc<Module>) {
+        self.lock().values_mut().for_each(|kept| kept.retain(|kept| !Arc::ptr_eq(&kept.live.module, module)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ModuleName, Vec<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

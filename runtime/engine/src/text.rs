@@ -1,0 +1,4 @@
+//! Values at the edges of the station are text: JSON or WAVE. Inside there is no text.
+
+pub(crate) mod json;
+pub(crate) mod wave;

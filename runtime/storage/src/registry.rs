@@ -1,0 +1,53 @@
+//! The kernel's [`Registry`] port: what was decided about modules, and their components.
+//!
+//! By default the kernel loads once, at the start, and commits every change before it shows it to anybody; so the
+//! database is never behind what a client was told. A commit is one transaction with its audit entry: there is no
+//! change without a line that says who made it.
+
+use crate::{Storage, change, error::Doing as _, load};
+use station_kernel::{
+    Registry, StorageError,
+    state::{AuditEntry, Change, State},
+};
+use station_model::Digest;
+use std::path::{Path, PathBuf};
+
+impl Registry for Storage {
+    fn load(&self) -> Result<State, StorageError> {
+        self.read(load::state).doing(|| "loading the registry".to_owned())
+    }
+
+    fn commit(&self, changes: &[Change], entry: &AuditEntry) -> Result<(), StorageError> {
+        let written = self.write(|tx| {
+            changes.iter().try_for_each(|change| change::write(tx, change))?;
+            change::append(tx, entry)
+        });
+        written.doing(|| format!("recording {} of {:?}", entry.action, entry.subject))
+    }
+
+    fn keep_artifact(&self, digest: &Digest, uploaded: &Path) -> Result<(), StorageError> {
+        self.inner.artifacts.keep(digest, uploaded).doing(|| format!("keeping the component {digest}"))
+    }
+
+    fn artifact(&self, digest: &Digest) -> PathBuf {
+        self.inner.artifacts.path(digest)
+    }
+
+    fn upload_path(&self) -> PathBuf {
+        self.inner.artifacts.upload_path()
+    }
+
+    fn drop_artifact(&self, digest: &Digest) -> Result<(), StorageError> {
+        self.inner.artifacts.forget(digest).doing(|| format!("removing the component {digest}"))
+    }
+
+    fn sweep(&self, state: &State) -> Result<(), StorageError> {
+        let revisions = state.modules.values().flat_map(|module| &module.revisions);
+        let swept = self.inner.artifacts.sweep(revisions.map(|revision| revision.digest));
+        swept.doing(|| "removing components that no module has".to_owned())
+    }
+
+    fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StorageError> {
+        self.read(|db| load::audit(db, limit)).doing(|| "reading the audit log".to_owned())
+    }
+}
