@@ -6,10 +6,10 @@
 use crate::settings::ModuleSpec;
 use serde_json::json;
 use station_engine::Engine;
+use station_kernel::Kernel;
 use station_kernel::control::{Principal, Upload};
 use station_kernel::graph::Health;
 use station_kernel::state::{Change, ModuleState, Scope};
-use station_kernel::Kernel;
 use station_model::{Digest, Failure, ModuleName};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

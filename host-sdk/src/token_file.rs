@@ -3,10 +3,10 @@
 //! The registry keeps its hash. A file that was deleted, or whose token was revoked, is replaced at the next start,
 //! so that whoever owns the data folder is never locked out.
 
+use station_engine::Engine;
 use station_kernel::control::Principal;
 use station_kernel::state::{Change, Scope};
 use station_kernel::{Control, Kernel, Service};
-use station_engine::Engine;
 use station_model::Failure;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,1 +1,28 @@
+//! The black-box tests: they start the real binary, upload components that somebody compiled, and look at what a user
+//! can see.
+//!
+//! One station, folder and set of ports per test; nothing sleeps. `cargo xtask guests` builds what is uploaded. One file
+//! per subject; a test that needs a new behaviour of a guest gets a new fixture in `guest-modules/fixtures`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests, too"
+)]
+
+mod types;
+
+use station_testkit::{Builder, Station};
+
+/// The station under test, with an empty configuration.
+fn station() -> Builder {
+    Station::of(env!("CARGO_BIN_EXE_station"))
+}
+
+/// A running station with an empty configuration.
+#[track_caller]
+fn started() -> Station {
+    station().start()
+}

@@ -36,10 +36,7 @@ struct Places {
 
 impl Places {
     fn new() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("xtask has no parent folder")?
-            .to_path_buf();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?.to_path_buf();
         Ok(Self {
             components: root.join("target/guest-modules"),
             build: root.join("target/guests-build"),
@@ -70,25 +67,17 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
 
     let mut ready = Vec::new();
     for language in [Language::Rust, Language::Js, Language::Python] {
-        let guests: Vec<&Guest> = stale
-            .iter()
-            .filter(|guest| guest.language == language)
-            .collect();
+        let guests: Vec<&Guest> = stale.iter().filter(|guest| guest.language == language).collect();
         if guests.is_empty() {
             continue;
         }
         match tools::check(language) {
             Ok(()) => ready.push((language, guests)),
-            Err(missing) if names.is_empty() => say(&format!(
-                "skipped, {} in {language}: {missing:#}",
-                guests.len()
-            )),
+            Err(missing) if names.is_empty() => say(&format!("skipped, {} in {language}: {missing:#}", guests.len())),
             Err(missing) => return Err(missing),
         }
     }
-    ready
-        .iter()
-        .try_for_each(|(language, guests)| build(&places, *language, guests))
+    ready.iter().try_for_each(|(language, guests)| build(&places, *language, guests))
 }
 
 fn build(places: &Places, language: Language, guests: &[&Guest]) -> Result<()> {
@@ -101,18 +90,11 @@ fn build(places: &Places, language: Language, guests: &[&Guest]) -> Result<()> {
 
 /// Keeps the guests with these names, all when there are none; every unknown name is reported.
 fn select(all: Vec<Guest>, names: &[String]) -> Result<Vec<Guest>> {
-    let unknown: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| all.iter().all(|guest| guest.name != *name))
-        .collect();
+    let unknown: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| all.iter().all(|guest| guest.name != *name)).collect();
     if !unknown.is_empty() {
         let known: Vec<&str> = all.iter().map(|guest| guest.name.as_str()).collect();
-        bail!(
-            "no guest is named {}; there are: {}",
-            unknown.join(", "),
-            known.join(", ")
-        );
+        bail!("no guest is named {}; there are: {}", unknown.join(", "), known.join(", "));
     }
     let asked = |guest: &Guest| names.is_empty() || names.contains(&guest.name);
     Ok(all.into_iter().filter(asked).collect())
@@ -138,30 +120,19 @@ fn publish(places: &Places, guest: &Guest, built: &Path, took: Duration) -> Resu
     std::fs::rename(&half, &target)?;
     stamp::write(places, guest)?;
     let kib = std::fs::metadata(&target)?.len().div_ceil(1024);
-    say(&format!(
-        "{:<24} {:>6.1} s {kib:>8} KiB",
-        guest.name,
-        took.as_secs_f64()
-    ));
+    say(&format!("{:<24} {:>6.1} s {kib:>8} KiB", guest.name, took.as_secs_f64()));
     Ok(())
 }
 
 /// Runs a step and publishes what it made, with the time it took.
-fn publish_timed(
-    places: &Places,
-    guest: &Guest,
-    step: impl FnOnce() -> Result<PathBuf>,
-) -> Result<()> {
+fn publish_timed(places: &Places, guest: &Guest, step: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
     let start = Instant::now();
     let built = step().with_context(|| format!("building {}", guest.name))?;
     publish(places, guest, &built, start.elapsed())
 }
 
 /// Tells the person at the terminal what happens; stdout stays free for data.
-#[expect(
-    clippy::print_stderr,
-    reason = "xtask talks to a person, and this is its only voice here"
-)]
+#[expect(clippy::print_stderr, reason = "xtask talks to a person, and this is its only voice here")]
 fn say(line: &str) {
     eprintln!("{line}");
 }

@@ -8,14 +8,14 @@
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::failure::{self, Followed, Named};
-use crate::handles::{self, Side};
+use crate::handles::{self, Entry, Side};
 use crate::lane::Lane;
 use crate::run::{Lease, Run};
 use station_kernel::graph::{Found, FunctionLink, Link, ModuleLink, NodeIndex};
-use station_kernel::tree::{Called, Ended};
+use station_kernel::tree::{Called, Ended, Entered};
 use station_model::{Code, Failure, Function};
 use std::sync::Arc;
-use wasmtime::component::{ResourceAny, Val};
+use wasmtime::component::Val;
 use wasmtime::{AsContextMut, Error, StoreContextMut};
 
 /// A function among a module's imports.
@@ -45,7 +45,10 @@ pub(crate) fn call(
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
     let Some(run) = caller.data().run().cloned() else {
-        return Err(Error::new(Failure::new(Code::StartTrap, "a component may not call other modules while it starts")));
+        return Err(Error::new(Failure::new(
+            Code::StartTrap,
+            "a component may not call other modules while it starts",
+        )));
     };
     let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
     match crossing.go(&mut caller, args, results) {
@@ -78,13 +81,7 @@ impl<'a> Crossing<'a> {
         let lent = available.min(self.run.node(self.link.provider)?.settings.limits.fuel);
         let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
         let outcome = self.cross(caller, lent, args, results);
-        let (used, ended) = match &outcome {
-            Ok(used) => (*used, Ended::Returned),
-            Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
-            Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
-        };
-        let charged = self.run.tree.leave(entered, used, ended);
-        charge(caller, charged);
+        charge(caller, leave(self.run, entered, &outcome));
         outcome.map(drop).map_err(|(named, _)| named.failure)
     }
 
@@ -96,18 +93,18 @@ impl<'a> Crossing<'a> {
         args: &[Val],
         results: &mut [Val],
     ) -> Result<u64, (Named, u64)> {
-        let free = |failure| (Named { failure, own: true, at: Vec::new() }, 0);
+        let free = |failure| (own(failure), 0);
         self.run.tree.move_bytes(self.lane.size(args)).map_err(free)?;
         if !self.lane.handles {
             let mut lease = self.run.lease(self.link.provider, lent)?;
             let outcome = invoke(&mut lease, self.found, args, results);
-            return self.settle(lease, lent, outcome);
+            return settle(self.run, lease, lent, outcome);
         }
         let mut args = args.to_vec();
         let keys = self.take_args(caller, &mut args).map_err(free)?;
         let mut lease = self.lease_for(&keys, lent)?;
         let outcome = self.with_handles(caller, &mut lease, &mut args, keys, results);
-        self.settle(lease, lent, outcome)
+        settle(self.run, lease, lent, outcome)
     }
 
     fn take_args(&self, caller: &mut StoreContextMut<'_, Ctx>, args: &mut [Val]) -> Result<Vec<u32>, Failure> {
@@ -117,7 +114,7 @@ impl<'a> Crossing<'a> {
     }
 
     fn lease_for(&self, keys: &[u32], lent: u64) -> Result<Lease, (Named, u64)> {
-        let free = |failure| (Named { failure, own: true, at: Vec::new() }, 0);
+        let free = |failure| (own(failure), 0);
         match handles::owner(self.run, keys, self.link.provider).map_err(free)? {
             Some(slot) => self.run.lease_owner(self.link.provider, slot, lent).map_err(free),
             None => self.run.lease(self.link.provider, lent),
@@ -147,22 +144,6 @@ impl<'a> Crossing<'a> {
         Ok(())
     }
 
-    /// Puts the instance back, or throws it away with the name of what went wrong.
-    fn settle(&self, mut lease: Lease, lent: u64, outcome: wasmtime::Result<()>) -> Result<u64, (Named, u64)> {
-        let used = lease.live.used(lent);
-        let outcome = outcome.map_err(|error| name(self.run, &mut lease, &error));
-        if let Err(named) = outcome {
-            self.run.bury(lease);
-            return Err((named, used));
-        }
-        self.run.give_back(lease);
-        if used > lent {
-            let failure = Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host");
-            return Err((Named { failure, own: true, at: Vec::new() }, used));
-        }
-        Ok(used)
-    }
-
     /// Hands a failure to the caller: as a value where it can be one, otherwise by ending the caller.
     fn express(&self, failure: Failure, results: &mut [Val]) -> wasmtime::Result<()> {
         // A tree that is ended from outside goes on nowhere.
@@ -180,6 +161,22 @@ impl<'a> Crossing<'a> {
 fn invoke(lease: &mut Lease, found: Found, args: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
     let function = lease.live.function(found).map_err(Error::new)?;
     function.call(&mut lease.live.store, args, results)
+}
+
+/// Puts the instance back, or throws it away with the name of what went wrong. Answers with the fuel used.
+fn settle(run: &Run, mut lease: Lease, lent: u64, outcome: wasmtime::Result<()>) -> Result<u64, (Named, u64)> {
+    let used = lease.live.used(lent);
+    let outcome = outcome.map_err(|error| name(run, &mut lease, &error));
+    if let Err(named) = outcome {
+        run.bury(lease);
+        return Err((named, used));
+    }
+    run.give_back(lease);
+    if used > lent {
+        let failure = Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host");
+        return Err((own(failure), used));
+    }
+    Ok(used)
 }
 
 fn name(run: &Run, lease: &mut Lease, error: &Error) -> Named {
@@ -206,44 +203,42 @@ fn not_ready() -> Failure {
 pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> wasmtime::Result<()> {
     let Some(run) = caller.data().run().cloned() else { return Ok(()) };
     let entry = run.handles().take(key).map_err(Error::new)?;
-    let lent = spendable(&caller);
+    let follow = |failure| Error::new(Followed(failure));
+    let export = exporting(&run, entry.node);
+    let entered = run.tree.enter(entry.node, Called::Drop { export }).map_err(follow)?;
+    let outcome = destroy(&run, &entry, spendable(&caller));
+    charge(&mut caller, leave(&run, entered, &outcome));
+    outcome.map(drop).map_err(|(named, _)| follow(named.failure))
+}
+
+/// Runs a resource's destructor in the instance that owns it. Answers with the fuel that it used.
+fn destroy(run: &Run, entry: &Entry, lent: u64) -> Result<u64, (Named, u64)> {
     let mut lease = match run.lease_owner(entry.node, entry.slot, lent) {
         Ok(lease) => lease,
         // What the owner's end took with it needs no destructor any more.
-        Err(failure) if failure.code == Code::CallResourceGone => return Ok(()),
-        Err(failure) => return Err(Error::new(Followed(failure))),
-    };
-    let export = exporting(&run, entry.resource, &lease);
-    let entered = match run.tree.enter(entry.node, Called::Drop { export }) {
-        Ok(entered) => entered,
-        Err(failure) => {
-            run.give_back(lease);
-            return Err(Error::new(Followed(failure)));
-        }
+        Err(failure) if failure.code == Code::CallResourceGone => return Ok(0),
+        Err(failure) => return Err((own(failure), 0)),
     };
     let outcome = entry.resource.resource_drop(&mut lease.live.store);
-    let used = lease.live.used(lent);
-    let named = outcome.err().map(|error| name(&run, &mut lease, &error));
-    let ended = match &named {
-        None => Ended::Returned,
-        Some(named) if named.own => Ended::Failed(&named.failure, named.at.clone()),
-        Some(named) => Ended::Followed(named.failure.code, named.at.clone()),
-    };
-    charge(&mut caller, run.tree.leave(entered, used, ended));
-    match named {
-        None => {
-            run.give_back(lease);
-            Ok(())
-        }
-        Some(named) => {
-            run.bury(lease);
-            Err(Error::new(Followed(named.failure)))
-        }
-    }
+    settle(run, lease, lent, outcome)
 }
 
-/// The export that defines a resource, for the trace; the first one where several could.
-fn exporting(run: &Run, _resource: ResourceAny, lease: &Lease) -> usize {
-    let exports = run.tree.graph.node(lease.node).map(|node| &node.world.exports);
+/// The export that defines a module's resources, for the trace; the first one where there are several.
+fn exporting(run: &Run, node: NodeIndex) -> usize {
+    let exports = run.tree.graph.node(node).map(|node| &node.world.exports);
     exports.and_then(|exports| exports.iter().position(|export| !export.resources.is_empty())).unwrap_or(0)
+}
+
+/// Tells the tree how a call ended. Returns what to charge for it.
+pub(crate) fn leave(run: &Run, entered: Entered, outcome: &Result<u64, (Named, u64)>) -> u64 {
+    let (used, ended) = match outcome {
+        Ok(used) => (*used, Ended::Returned),
+        Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
+        Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
+    };
+    run.tree.leave(entered, used, ended)
+}
+
+fn own(failure: Failure) -> Named {
+    Named { failure, own: true, at: Vec::new() }
 }

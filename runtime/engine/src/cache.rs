@@ -91,7 +91,8 @@ impl Cache {
 
     fn write(&self, path: &Path, digest: &Digest, code: &[u8]) -> std::io::Result<()> {
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&self.mac(digest, code))?;
         file.write_all(code)?;
         file.sync_all()?;

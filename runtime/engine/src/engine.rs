@@ -1,5 +1,6 @@
 //! The executor: everything that runs modules, behind the kernel's port.
 
+use crate::broker;
 use crate::cache::{Cache, Found as Cached};
 use crate::capability::Capability;
 use crate::config::{self, Place, PoolSize};
@@ -15,7 +16,7 @@ use crate::run::{EndOfTree, Lease, Run};
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
 use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
-use station_kernel::tree::{Called, Ended, Tree};
+use station_kernel::tree::{Called, Tree};
 use station_kernel::{Executor, Meter, Prepared};
 use station_model::{Code, Digest, Failure, Function, InterfaceName, Location, World};
 use std::collections::HashMap;
@@ -57,7 +58,7 @@ pub struct Engine {
     worker: Worker,
     cache: Arc<Cache>,
     loaded: Mutex<HashMap<Digest, Weak<Module>>>,
-    symbols: Mutex<HashMap<(Digest, u64), Location>>,
+    symbols: Mutex<HashMap<(Digest, u64), Vec<Location>>>,
 }
 
 /// What every call needs of the engine.
@@ -155,15 +156,16 @@ impl Engine {
             location.offset.and_then(|offset| symbols.get(&(digest, offset)).cloned())
         };
         if let Some(all) = at.iter().map(known).collect::<Option<Vec<_>>>() {
-            return all;
+            return all.concat();
         }
         let Some(found) = self.worker.symbolize(wasm, at).await else { return at.to_vec() };
         let mut symbols = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
         if symbols.len() > SYMBOLS_MAX {
             symbols.clear();
         }
-        symbols.extend(found.iter().filter_map(|l| Some(((digest, l.offset?), l.clone()))));
-        found
+        let keys = at.iter().map(|location| location.offset);
+        symbols.extend(keys.zip(&found).filter_map(|(offset, places)| Some(((digest, offset?), places.clone()))));
+        found.concat()
     }
 }
 
@@ -187,8 +189,14 @@ async fn check_artifact(digest: Digest, wasm: &Path) -> Result<(), Failure> {
     let read = tokio::task::spawn_blocking(move || std::fs::read(path).map(|bytes| Digest::of(&bytes)));
     match read.await.map_err(|_| lost())? {
         Ok(found) if found == digest => Ok(()),
-        Ok(_) => Err(Failure::new(Code::UploadDigestMismatch, format!("the stored component {digest} was changed on disk; upload it again"))),
-        Err(_) => Err(Failure::new(Code::UploadStorage, format!("the stored component {digest} cannot be read; upload it again"))),
+        Ok(_) => Err(Failure::new(
+            Code::UploadDigestMismatch,
+            format!("the stored component {digest} was changed on disk; upload it again"),
+        )),
+        Err(_) => Err(Failure::new(
+            Code::UploadStorage,
+            format!("the stored component {digest} cannot be read; upload it again"),
+        )),
     }
 }
 
@@ -205,7 +213,12 @@ impl Executor for Engine {
         Box::pin(async move { Ok(self.compile(digest, wasm).await?.0) })
     }
 
-    fn load<'a>(&'a self, digest: Digest, wasm: &'a Path, world: &'a World) -> BoxFuture<'a, Result<Arc<Module>, Failure>> {
+    fn load<'a>(
+        &'a self,
+        digest: Digest,
+        wasm: &'a Path,
+        world: &'a World,
+    ) -> BoxFuture<'a, Result<Arc<Module>, Failure>> {
         Box::pin(async move {
             if let Some(module) = self.already(&digest) {
                 return Ok(module);
@@ -248,13 +261,13 @@ impl Executor for Engine {
         let what = tree.found.map_or(Called::Handler("wasi:http/incoming-handler#handle"), Called::Function);
         let entered = tree.enter(tree.root, what)?;
         let outcome = root(&run, entry);
-        let (used, ended) = match &outcome {
-            Ok((_, used)) => (*used, Ended::Returned),
-            Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
-            Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
-        };
-        tree.leave(entered, used, ended);
-        let (answer, _) = outcome.map_err(|(named, _)| named.failure)?;
+        let mut answer = None;
+        let outcome = outcome.map(|(found, used)| {
+            answer = found;
+            used
+        });
+        broker::leave(&run, entered, &outcome);
+        outcome.map_err(|(named, _)| named.failure)?;
         run.keep_instances();
         Ok(answer)
     }

@@ -29,11 +29,7 @@ pub trait RootEntry: Send + 'static {
 
 impl Entry {
     /// Does it with `live`. `None` where there is no JSON to answer with.
-    pub(crate) fn enter(
-        self,
-        live: &mut Live,
-        target: Option<(Found, &Function)>,
-    ) -> wasmtime::Result<Option<Value>> {
+    pub(crate) fn enter(self, live: &mut Live, target: Option<(Found, &Function)>) -> wasmtime::Result<Option<Value>> {
         match (self, target) {
             (Self::Text(arguments), Some((found, function))) => call(live, found, function, &arguments).map(Some),
             (Self::Text(_), None) => Err(Error::new(no_function())),

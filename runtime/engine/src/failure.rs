@@ -53,8 +53,11 @@ fn of_engine(error: &Error, store: &mut Store<Ctx>) -> Failure {
 fn of_trap(trap: Trap) -> Failure {
     match trap {
         Trap::OutOfFuel => Failure::new(Code::CallOutOfFuel, "the call used up its fuel"),
-        Trap::StackOverflow => Failure::new(Code::CallStackOverflow, "the module called itself too deeply")
-            .with_limit("wasm_stack_bytes", crate::config::WASM_STACK_BYTES as u64, crate::config::WASM_STACK_BYTES as u64),
+        Trap::StackOverflow => Failure::new(Code::CallStackOverflow, "the module called itself too deeply").with_limit(
+            "wasm_stack_bytes",
+            crate::config::WASM_STACK_BYTES as u64,
+            crate::config::WASM_STACK_BYTES as u64,
+        ),
         Trap::Interrupt => Failure::new(Code::CallDeadline, "the call did not end before its deadline"),
         Trap::CannotEnterComponent | Trap::CannotLeaveComponent => Failure::new(Code::CallAbi, trap.to_string()),
         other => Failure::new(Code::CallTrap, other.to_string()),

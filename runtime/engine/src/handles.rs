@@ -166,7 +166,9 @@ fn comes_home(run: &Run, to: &Side<'_>, key: u32) -> Result<Entry, Failure> {
     let entry = run.handles().get(key)?;
     match (entry.node, entry.slot) == (to.node, to.slot) {
         true => Ok(entry),
-        false => Err(Failure::new(Code::CallResourceGone, "the resource belongs to another instance than the one called")),
+        false => {
+            Err(Failure::new(Code::CallResourceGone, "the resource belongs to another instance than the one called"))
+        }
     }
 }
 

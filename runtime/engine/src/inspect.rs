@@ -156,9 +156,7 @@ impl Reader<'_> {
             types::Type::List(list) => Type::List(Arc::new(inner(list.ty())?)),
             types::Type::Option(option) => Type::Option(Arc::new(inner(option.ty())?)),
             types::Type::Result(result) => Type::Result(Arc::new((maybe(result.ok())?, maybe(result.err())?))),
-            types::Type::Tuple(tuple) => {
-                Type::Tuple(Arc::new(tuple.types().map(inner).collect::<Result<_, _>>()?))
-            }
+            types::Type::Tuple(tuple) => Type::Tuple(Arc::new(tuple.types().map(inner).collect::<Result<_, _>>()?)),
             types::Type::Record(record) => {
                 let fields = record.fields().map(|field| Ok((field.name.to_owned(), inner(field.ty)?)));
                 Type::Record(Arc::new(fields.collect::<Result<_, Failure>>()?))

@@ -92,7 +92,18 @@ fn is_scalar(value: &Val) -> bool {
     use Val::{Bool, Char, Float32, Float64, S8, S16, S32, S64, U8, U16, U32, U64};
     matches!(
         value,
-        Bool(_) | Char(_) | Float32(_) | Float64(_) | S8(_) | S16(_) | S32(_) | S64(_) | U8(_) | U16(_) | U32(_) | U64(_)
+        Bool(_)
+            | Char(_)
+            | Float32(_)
+            | Float64(_)
+            | S8(_)
+            | S16(_)
+            | S32(_)
+            | S64(_)
+            | U8(_)
+            | U16(_)
+            | U32(_)
+            | U64(_)
     )
 }
 

@@ -32,5 +32,5 @@ pub use engine::{Engine, Error, HOSTCALL_BYTES, HostLinker, Settings};
 pub use entry::{Entry, RootEntry};
 pub use lane::Lane;
 pub use module::Module;
-pub use worker::{Checked, Limits as CompileLimits, check};
 pub use worker::child::{compile_worker, symbolize_worker};
+pub use worker::{Checked, Limits as CompileLimits, check};

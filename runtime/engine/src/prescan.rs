@@ -10,17 +10,17 @@ use wasmparser::{Encoding, Parser, Payload};
 
 /// The caps, with what was seen in real guests.
 const CAPS: &[(&str, u64)] = &[
-    ("functions_max", 100_000),    // Python: 29,000
-    ("types_max", 10_000),         // Python: 2,000
+    ("functions_max", 100_000),    // JavaScript and Python: 13,357
+    ("types_max", 10_000),         // Python: 1,234
     ("body_bytes_max", 2 << 20),   // Python: 427 KB
     ("data_segments_max", 50_000), // JavaScript: 10,000
-    ("data_bytes_max", 64 << 20),  // Python: 17 MB
-    ("imports_max", 2_000),
-    ("exports_max", 10_000),       // Python: 1,857
-    ("nesting_max", 8),            // 2
-    ("instances_max", 1_000),      // 20
-    ("components_max", 200),       // 10
-    ("modules_max", 200),          // 6 to 25
+    ("data_bytes_max", 64 << 20),  // Python: 11 MB
+    ("imports_max", 10_000),        // Python: 2,298
+    ("exports_max", 20_000),        // Python: 4,217
+    ("nesting_max", 8),       // 2
+    ("instances_max", 1_000),      // Python: 66
+    ("components_max", 200),       // 3
+    ("modules_max", 200),          // Python: 14
 ];
 
 #[derive(Default)]
@@ -35,7 +35,10 @@ struct Counts {
 /// `upload.truncated`, `upload.not_wasm`, `upload.not_a_component`, `upload.precompiled_refused`.
 pub(crate) fn kind(bytes: &[u8]) -> Result<(), Failure> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return fail(Code::UploadPrecompiledRefused, "the upload is machine code; upload the component it was made from");
+        return fail(
+            Code::UploadPrecompiledRefused,
+            "the upload is machine code; upload the component it was made from",
+        );
     }
     match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
@@ -50,6 +53,16 @@ pub(crate) fn kind(bytes: &[u8]) -> Result<(), Failure> {
         [0, b'a', b's', b'm', ..] => fail(Code::UploadInvalid, "the upload is of an unknown version of WebAssembly"),
         _ => fail(Code::UploadNotWasm, "the upload does not begin like WebAssembly; text is not accepted"),
     }
+}
+
+/// What a component has of everything that is capped.
+#[cfg(test)]
+fn usage(bytes: &[u8]) -> Vec<(&'static str, u64, u64)> {
+    let mut counts = Counts::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        counts.add(&payload.unwrap()).unwrap();
+    }
+    CAPS.iter().zip(counts.used).map(|((name, max), used)| (*name, *max, used)).collect()
 }
 
 /// Walks the sections and holds what it finds against the caps.
@@ -117,7 +130,10 @@ impl Counts {
         *used = next(*used);
         match *used <= *max {
             true => Ok(()),
-            false => Err(Failure::new(Code::UploadLimit, format!("the component exceeds {cap}")).with_limit(cap, *max, *used)),
+            false => {
+                Err(Failure::new(Code::UploadLimit, format!("the component exceeds {cap}"))
+                    .with_limit(cap, *max, *used))
+            }
         }
     }
 }
@@ -159,6 +175,24 @@ mod tests {
             assert!(counts.count(name, *max).is_ok(), "{name}");
             let failure = counts.count(name, 1).unwrap_err();
             assert_eq!((failure.code, failure.limit.unwrap().name.as_str()), (Code::UploadLimit, *name));
+        }
+    }
+
+    /// The caps must not be in the way of honest modules: none is under twice of what the largest real guest needs.
+    #[test]
+    fn no_cap_is_under_twice_of_what_real_guests_need() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules");
+        let guests: Vec<_> = ["py-default", "js-default", "portal"]
+            .iter()
+            .map(|name| {
+                let file = folder.join(format!("{name}.wasm"));
+                std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", file.display()))
+            })
+            .collect();
+        for (at, (name, max)) in CAPS.iter().enumerate() {
+            let largest = guests.iter().map(|bytes| usage(bytes)[at].2).max().unwrap();
+            println!("{name}: {max}, the largest guest has {largest}");
+            assert!(largest * 2 <= *max, "{name} is {max}, but a real guest has {largest}");
         }
     }
 }

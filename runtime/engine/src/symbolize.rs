@@ -18,37 +18,46 @@ struct Core<'a> {
     sections: HashMap<&'a str, &'a [u8]>,
 }
 
+/// Functions inlined into one another at one place, as many as are told.
+const INLINED_MAX: usize = 8;
+
 type Reader<'a> = gimli::EndianSlice<'a, gimli::LittleEndian>;
 
-/// The same locations, with function, file and line where the component tells them.
-pub(crate) fn resolve(bytes: &[u8], at: Vec<Location>) -> Vec<Location> {
+/// For each location the places in the source that it stands for: the function that was running first, then those
+/// it was inlined into. A location that the component tells nothing about stands for itself.
+pub(crate) fn resolve(bytes: &[u8], at: Vec<Location>) -> Vec<Vec<Location>> {
     let modules = modules(bytes);
     at.into_iter().map(|location| resolve_one(&modules, location)).collect()
 }
 
-fn resolve_one(modules: &[Core<'_>], mut location: Location) -> Location {
-    let Some(offset) = location.offset else { return location };
-    let Some(core) = modules.iter().find(|core| core.code.contains(&offset)) else { return location };
-    if let Some((function, file, line)) = lookup(core, offset - core.code.start) {
-        location.function = function.or(location.function);
-        (location.file, location.line) = (file, line);
+fn resolve_one(modules: &[Core<'_>], mut location: Location) -> Vec<Location> {
+    let holding = |offset: &u64| modules.iter().find(|core| core.code.contains(offset));
+    let found = location.offset.and_then(|offset| lookup(holding(&offset)?, offset));
+    match found {
+        Some(places) if !places.is_empty() => places,
+        _ => {
+            location.function = location.function.map(|name| addr2line::demangle_auto(name.into(), None).into_owned());
+            vec![location]
+        }
     }
-    location
 }
 
-fn lookup(core: &Core<'_>, address: u64) -> Option<(Option<String>, Option<String>, Option<u32>)> {
+fn lookup(core: &Core<'_>, offset: u64) -> Option<Vec<Location>> {
     let section = |id: gimli::SectionId| {
         let data = core.sections.get(id.name()).copied().unwrap_or_default();
         Ok::<_, gimli::Error>(Reader::new(data, gimli::LittleEndian))
     };
     let dwarf = gimli::Dwarf::load(section).ok()?;
     let context = addr2line::Context::from_dwarf(dwarf).ok()?;
-    let mut frames = context.find_frames(address).skip_all_loads().ok()?;
-    let frame = frames.next().ok()??;
-    let name = frame.function.as_ref().and_then(|f| f.demangle().map(Cow::into_owned).ok());
-    let place = frame.location.or_else(|| context.find_location(address).ok().flatten());
-    let file = place.as_ref().and_then(|place| place.file).map(short);
-    Some((name, file, place.and_then(|place| place.line)))
+    let mut frames = context.find_frames(offset.checked_sub(core.code.start)?).skip_all_loads().ok()?;
+    let mut places = Vec::new();
+    while let Some(frame) = frames.next().ok()?.filter(|_| places.len() < INLINED_MAX) {
+        let name = frame.function.as_ref().and_then(|f| f.demangle().map(Cow::into_owned).ok());
+        let place = frame.location.as_ref();
+        let file = place.and_then(|place| place.file).map(short);
+        places.push(Location { function: name, file, line: place.and_then(|place| place.line), offset: Some(offset) });
+    }
+    Some(places)
 }
 
 /// The path without the folders of the machine it was built on, which are nobody's business.
@@ -98,6 +107,6 @@ mod tests {
     #[test]
     fn garbage_resolves_to_itself() {
         let at = vec![Location { offset: Some(7), ..Location::default() }];
-        assert_eq!(resolve(b"\0asm\x0d\0\x01\0garbage", at.clone()), at);
+        assert_eq!(resolve(b"\0asm\x0d\0\x01\0garbage", at.clone()), [at]);
     }
 }

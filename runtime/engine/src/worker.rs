@@ -90,7 +90,8 @@ impl Worker {
 
     fn too_slow(&self) -> Failure {
         let seconds = self.limits.cpu_s_max;
-        let message = "compiling the component took too long; make it smaller, or raise `engine.compile` in station.yaml";
+        let message =
+            "compiling the component took too long; make it smaller, or raise `engine.compile` in station.yaml";
         Failure::new(Code::UploadCompileTimeout, message).with_limit("compile_cpu_s_max", seconds, seconds)
     }
 
@@ -101,7 +102,7 @@ impl Worker {
     }
 
     /// Resolves offsets in the component in `wasm`; unresolved where the child cannot or is busy.
-    pub(crate) async fn symbolize(&self, wasm: &Path, at: &[Location]) -> Option<Vec<Location>> {
+    pub(crate) async fn symbolize(&self, wasm: &Path, at: &[Location]) -> Option<Vec<Vec<Location>>> {
         let _turn = self.symbolizing.try_acquire().ok()?;
         let request = protocol::Symbolize { limits: self.limits, at: at.to_vec() };
         let mut child = self.start(SYMBOLIZE, wasm, &request).ok()?;

@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_route_with_the_host_beats_every_route_without() {
-        let table = table(&[("", "/a/b/c", "long"), ("h.example", "", "host"), ("h.example", "/a", "both")]);
+        let table = table(&[("", "/a/b/c", "long"), ("h.example", "", "hosted"), ("h.example", "/a", "both")]);
         assert_eq!(find(&table, "h.example", "/a/b/c"), "both");
-        assert_eq!(find(&table, "h.example", "/x"), "host");
+        assert_eq!(find(&table, "h.example", "/x"), "hosted");
         assert_eq!(find(&table, "other", "/a/b/c"), "long");
         assert_eq!(find(&table, "other", "/x"), "");
         assert_eq!(table.find(None, "/a/b/c").unwrap().as_str(), "long");
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn a_host_has_one_form() {
-        let table = table(&[("H.Example.", "", "host"), ("[::1]", "", "six")]);
+        let table = table(&[("H.Example.", "", "hosted"), ("[::1]", "", "six")]);
         for host in ["h.example", "H.EXAMPLE", "h.example:8080", "h.example.", "h.example.:80", "u@h.example"] {
-            assert_eq!(find(&table, host, "/"), "host", "{host}");
+            assert_eq!(find(&table, host, "/"), "hosted", "{host}");
         }
         for host in ["[::1]", "[::1]:80"] {
             assert_eq!(find(&table, host, "/"), "six", "{host}");

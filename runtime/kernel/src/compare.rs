@@ -49,12 +49,8 @@ pub fn equal(a: &Type, b: &Type, same: SameResource<'_>) -> bool {
     match (a, b) {
         (Type::List(a), Type::List(b)) | (Type::Option(a), Type::Option(b)) => equal(a, b, same),
         (Type::Tuple(a), Type::Tuple(b)) => all(a, b, |a, b| equal(a, b, same)),
-        (Type::Record(a), Type::Record(b)) => {
-            all(a, b, |(name, a), (other, b)| name == other && equal(a, b, same))
-        }
-        (Type::Variant(a), Type::Variant(b)) => {
-            all(a, b, |(name, a), (other, b)| name == other && both(a, b))
-        }
+        (Type::Record(a), Type::Record(b)) => all(a, b, |(name, a), (other, b)| name == other && equal(a, b, same)),
+        (Type::Variant(a), Type::Variant(b)) => all(a, b, |(name, a), (other, b)| name == other && both(a, b)),
         (Type::Enum(a), Type::Enum(b)) | (Type::Flags(a), Type::Flags(b)) => a == b,
         (Type::Result(a), Type::Result(b)) => both(&a.0, &b.0) && both(&a.1, &b.1),
         (Type::Own(a), Type::Own(b)) | (Type::Borrow(a), Type::Borrow(b)) => same(a, b),
@@ -96,7 +92,10 @@ mod tests {
     #[test]
     fn a_difference_says_where() {
         let none = function(vec![], None);
-        assert_eq!(check(&none, &function(vec![Type::U8], None)).unwrap(), "the parameters: 0 parameters / 1 parameters");
+        assert_eq!(
+            check(&none, &function(vec![Type::U8], None)).unwrap(),
+            "the parameters: 0 parameters / 1 parameters"
+        );
         assert_eq!(check(&none, &function(vec![], Some(Type::U8))).unwrap(), "the result: nothing / u8");
         let list = |ty| function(vec![], Some(Type::List(Arc::new(ty))));
         assert_eq!(check(&list(Type::U8), &list(Type::S8)).unwrap(), "the result: list<u8> / list<s8>");

@@ -117,22 +117,48 @@ pub trait Control: Send + Sync + 'static {
     /// Removes a module with everything that is remembered about it.
     fn remove(&self, who: Principal, module: ModuleName) -> BoxFuture<'_, Result<(), Failure>>;
     /// Allows a module something.
-    fn grant(&self, who: Principal, module: ModuleName, grants: Vec<Grant>) -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn grant(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        grants: Vec<Grant>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// No longer allows it. A module that needs it is `waiting` afterwards.
-    fn revoke(&self, who: Principal, module: ModuleName, grants: Vec<Grant>)
-        -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn revoke(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        grants: Vec<Grant>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// Settles who provides an import.
-    fn link(&self, who: Principal, module: ModuleName, interface: InterfaceName, provider: ModuleName)
-        -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn link(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        interface: InterfaceName,
+        provider: ModuleName,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// Replaces a module's limits.
-    fn set_limits(&self, who: Principal, module: ModuleName, limits: LimitsPatch)
-        -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn set_limits(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        limits: LimitsPatch,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// Replaces a module's routes.
-    fn set_routes(&self, who: Principal, module: ModuleName, routes: Vec<Route>)
-        -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn set_routes(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        routes: Vec<Route>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// Replaces a module's values for `wasi:config`.
-    fn set_config(&self, who: Principal, module: ModuleName, config: std::collections::BTreeMap<String, String>)
-        -> BoxFuture<'_, Result<ModuleView, Failure>>;
+    fn set_config(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        config: std::collections::BTreeMap<String, String>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>>;
     /// Calls a function. The future may be dropped: the call is then cancelled.
     fn call(&self, who: Principal, request: CallRequest) -> BoxFuture<'_, Result<CallAnswer, Failure>>;
     /// Remembers a token.

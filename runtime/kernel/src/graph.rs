@@ -202,7 +202,10 @@ impl<E: Executor> Node<E> {
             [] => Err(self.no_such_function(path)),
             _ => Err(Failure::new(
                 Code::CallNoSuchFunction,
-                format!("module {} exports several versions of {path}; say which one, as in `iface@1.2.3#function`", self.name),
+                format!(
+                    "module {} exports several versions of {path}; say which one, as in `iface@1.2.3#function`",
+                    self.name
+                ),
             )),
         }
     }
@@ -218,7 +221,10 @@ impl<E: Executor> Node<E> {
     pub fn functions(&self) -> impl Iterator<Item = FunctionPath> + '_ {
         self.world.exports.iter().flat_map(|export| {
             let interface = (!export.root).then(|| export.name.clone());
-            export.functions.iter().map(move |f| FunctionPath { interface: interface.clone(), function: f.name.clone() })
+            export
+                .functions
+                .iter()
+                .map(move |f| FunctionPath { interface: interface.clone(), function: f.name.clone() })
         })
     }
 

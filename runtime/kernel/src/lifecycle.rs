@@ -120,7 +120,8 @@ impl<E: Executor> Kernel<E> {
         let (settings, module) = (self.settings(), state.module(name));
         let modules = state.modules.len();
         if module.is_none() && modules >= settings.modules_max {
-            let failure = Failure::new(Code::UploadQuota, "the station keeps no more modules; remove one with `station rm`");
+            let failure =
+                Failure::new(Code::UploadQuota, "the station keeps no more modules; remove one with `station rm`");
             return Err(failure.with_limit("modules_max", settings.modules_max as u64, modules as u64 + 1));
         }
         let revisions = module.map_or(0, |m| m.revisions.len());
@@ -170,17 +171,17 @@ impl<E: Executor> Kernel<E> {
             Change::Activate(name.clone(), upload.digest),
         ];
         changes.extend(grants.into_iter().map(|grant| Change::AddGrant(name.clone(), grant)));
-        changes.extend(upload.links.iter().map(|(i, provider)| Change::SetLink(name.clone(), i.clone(), provider.clone())));
+        changes.extend(
+            upload.links.iter().map(|(i, provider)| Change::SetLink(name.clone(), i.clone(), provider.clone())),
+        );
         changes
     }
 
     /// A grant for everything that a world imports and that is not given to everybody.
     fn all_grants(&self, world: &World) -> Vec<Grant> {
         let needed = |import: &&Interface| !import.only_types() && !self.executor().harmless(&import.name);
-        let grant = |import: &Interface| Grant::Import {
-            selector: Selector::Interface(import.name.clone()),
-            provider: None,
-        };
+        let grant =
+            |import: &Interface| Grant::Import { selector: Selector::Interface(import.name.clone()), provider: None };
         world.imports.iter().filter(needed).map(grant).collect()
     }
 
@@ -267,12 +268,7 @@ impl<E: Executor> Kernel<E> {
     }
 
     /// Works out the new state and graph, has them judged, writes them down and shows them.
-    async fn change(
-        self: &Arc<Self>,
-        guard: &Guard,
-        mut plan: Plan<E>,
-        judge: Judge<'_, E>,
-    ) -> Result<(), Failure> {
+    async fn change(self: &Arc<Self>, guard: &Guard, mut plan: Plan<E>, judge: Judge<'_, E>) -> Result<(), Failure> {
         let mut state = State::clone(&self.state_now());
         state.apply(&plan.changes);
         let graph = Graph::build(&**self.executor(), &state, &self.assemble(&state, &plan.fresh));
@@ -365,7 +361,10 @@ fn check_exports(world: &World) -> Result<(), Failure> {
         None => Ok(()),
         Some(export) => Err(Failure::new(
             Code::UploadBadName,
-            format!("the component exports {}; only the host may provide `wasi:` and `station:` interfaces", export.name),
+            format!(
+                "the component exports {}; only the host may provide `wasi:` and `station:` interfaces",
+                export.name
+            ),
         )),
     }
 }
@@ -414,7 +413,8 @@ fn judge_link<E: Executor>(
     match found.reason {
         Reason::TypeMismatch => Err(Failure::new(Code::LinkTypeMismatch, found.detail.clone())),
         Reason::ProviderGone | Reason::NoProvider => {
-            let message = format!("module {provider} does not export {import}; `station show {provider}` lists what it exports");
+            let message =
+                format!("module {provider} does not export {import}; `station show {provider}` lists what it exports");
             Err(Failure::new(Code::LinkNoSuchExport, message))
         }
         // A missing grant or a provider that waits itself can be mended later; the choice stands.

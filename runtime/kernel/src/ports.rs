@@ -66,8 +66,12 @@ pub trait Executor: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare), and `upload.storage`.
-    fn load<'a>(&'a self, digest: Digest, wasm: &'a Path, world: &'a World)
-        -> BoxFuture<'a, Result<Arc<Self::Module>, Failure>>;
+    fn load<'a>(
+        &'a self,
+        digest: Digest,
+        wasm: &'a Path,
+        world: &'a World,
+    ) -> BoxFuture<'a, Result<Arc<Self::Module>, Failure>>;
 
     /// Makes one instance without any authority and throws it away. Blocks; run on a call thread.
     ///
@@ -178,15 +182,26 @@ pub trait KeyValue: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot be written.
-    fn swap(&self, module: &ModuleName, bucket: &str, key: &str, expected: Option<&[u8]>, value: &[u8])
-        -> Result<bool, StorageError>;
+    fn swap(
+        &self,
+        module: &ModuleName,
+        bucket: &str,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StorageError>;
 
     /// Up to `limit` keys that sort after `after`, in order.
     ///
     /// # Errors
     /// When the database cannot be read.
-    fn keys(&self, module: &ModuleName, bucket: &str, after: Option<&str>, limit: u32)
-        -> Result<Vec<String>, StorageError>;
+    fn keys(
+        &self,
+        module: &ModuleName,
+        bucket: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, StorageError>;
 
     /// Bytes that a module's keys and values take.
     ///

@@ -113,7 +113,9 @@ impl<E: Executor> Kernel<E> {
 
     fn not_loaded(&self, module: &ModuleName) -> Failure {
         match self.broken(module) {
-            Some(why) => Failure::new(Code::CallNotReady, format!("module {module} could not be loaded: {}", why.message)),
+            Some(why) => {
+                Failure::new(Code::CallNotReady, format!("module {module} could not be loaded: {}", why.message))
+            }
             None => no_such_module(module),
         }
     }
@@ -123,7 +125,9 @@ impl<E: Executor> Kernel<E> {
         let places = self.places(&node.name, node.settings.limits.instances_max);
         let waiting = self.waiting().fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(self.waiting());
-        let busy = || Failure::new(Code::StationBusy, format!("module {} serves as many calls as it may; try again", node.name));
+        let busy = || {
+            Failure::new(Code::StationBusy, format!("module {} serves as many calls as it may; try again", node.name))
+        };
         if waiting >= self.settings().queue_max as u64 {
             return places.try_acquire_owned().map_err(|_| busy());
         }

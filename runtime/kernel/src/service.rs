@@ -1,8 +1,6 @@
 //! The kernel as the admin API sees it.
 
-use crate::control::{
-    CallAnswer, CallRequest, Control, Deployed, Figures, GraphView, ModuleView, Principal, Upload,
-};
+use crate::control::{CallAnswer, CallRequest, Control, Deployed, Figures, GraphView, ModuleView, Principal, Upload};
 use crate::graph::Graph;
 use crate::kernel::Kernel;
 use crate::lifecycle::not_found;
@@ -11,9 +9,7 @@ use crate::ports::{BoxFuture, Executor};
 use crate::run::{RootCall, Target};
 use crate::state::{AuditEntry, Change, ModuleState, Route, State, Token};
 use serde_json::{Value, json};
-use station_model::{
-    CallId, CallReport, Code, Failure, Frame, Grant, InterfaceName, LimitsPatch, ModuleName,
-};
+use station_model::{CallId, CallReport, Code, Failure, Frame, Grant, InterfaceName, LimitsPatch, ModuleName};
 use std::collections::BTreeMap;
 use std::{path::PathBuf, sync::Arc};
 
@@ -80,14 +76,25 @@ impl<E: Executor> Control for Service<E> {
         Box::pin(async move { self.0.remove(&who, &module).await })
     }
 
-    fn grant(&self, who: Principal, module: ModuleName, grants: Vec<Grant>) -> BoxFuture<'_, Result<ModuleView, Failure>> {
+    fn grant(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        grants: Vec<Grant>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>> {
         let detail = json!({ "grants": grants });
         let changes = grants.into_iter().map(|grant| Change::AddGrant(module.clone(), grant)).collect();
         self.edit(who, module, "grant", detail, changes)
     }
 
-    fn revoke(&self, who: Principal, module: ModuleName, grants: Vec<Grant>) -> BoxFuture<'_, Result<ModuleView, Failure>> {
-        let missing = self.0.state_now().module(&module).and_then(|m| grants.iter().find(|g| !m.grants.contains(g)).cloned());
+    fn revoke(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        grants: Vec<Grant>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>> {
+        let missing =
+            self.0.state_now().module(&module).and_then(|m| grants.iter().find(|g| !m.grants.contains(g)).cloned());
         if let Some(grant) = missing {
             let failure = Failure::new(Code::AdminNotFound, format!("module {module} has no grant {grant}"));
             return Box::pin(std::future::ready(Err(failure)));
@@ -110,12 +117,22 @@ impl<E: Executor> Control for Service<E> {
         })
     }
 
-    fn set_limits(&self, who: Principal, module: ModuleName, limits: LimitsPatch) -> BoxFuture<'_, Result<ModuleView, Failure>> {
+    fn set_limits(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        limits: LimitsPatch,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>> {
         let changes = vec![Change::SetLimits(module.clone(), limits.clone())];
         self.edit(who, module, "limits", json!(limits), changes)
     }
 
-    fn set_routes(&self, who: Principal, module: ModuleName, routes: Vec<Route>) -> BoxFuture<'_, Result<ModuleView, Failure>> {
+    fn set_routes(
+        &self,
+        who: Principal,
+        module: ModuleName,
+        routes: Vec<Route>,
+    ) -> BoxFuture<'_, Result<ModuleView, Failure>> {
         let changes = vec![Change::SetRoutes(module.clone(), routes.clone())];
         self.edit(who, module, "routes", json!(routes), changes)
     }
@@ -159,7 +176,10 @@ impl<E: Executor> Control for Service<E> {
     fn remove_token(&self, who: Principal, id: String) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             if !self.0.state_now().tokens.contains_key(&id) {
-                return Err(Failure::new(Code::AdminNotFound, format!("there is no token {id}; `station token ls` lists them")));
+                return Err(Failure::new(
+                    Code::AdminNotFound,
+                    format!("there is no token {id}; `station token ls` lists them"),
+                ));
             }
             self.0.edit_station(&who, "token.revoke", &id, vec![Change::RemoveToken(id.clone())]).await
         })

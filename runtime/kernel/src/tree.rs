@@ -21,6 +21,7 @@ const FRAMES_MAX: usize = 256;
 /// Fuel charged per microsecond for a call that ended badly, whose counted fuel is not to be relied on. Measured:
 /// one unit takes 0.4 to 1.3 ns of a core, so this is the low end.
 const FUEL_PER_US: u64 = 800;
+const TICK_US: u64 = threads::TICK.as_micros() as u64;
 
 /// The ceilings of a tree that are the same for every call.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +106,10 @@ pub enum Ended<'a> {
 struct Book {
     open: Vec<Open>,
     done: Vec<Mark>,
+    /// The stack at the failure that is on its way up, or was the last to be.
     path: Vec<Mark>,
+    /// True from the moment of that failure until something else happens.
+    path_is_fresh: bool,
     calls: u64,
 }
 
@@ -206,6 +210,7 @@ impl<E: Executor> Tree<E> {
             return Err(failure.with_limit("calls_max", self.ceilings.calls_max, book.calls + 1));
         }
         book.calls += 1;
+        book.path_is_fresh = false;
         let slot = (book.done.len() < FRAMES_MAX).then(|| book.done.len());
         if slot.is_some() {
             let level = u32::try_from(depth).unwrap_or(u32::MAX);
@@ -223,8 +228,9 @@ impl<E: Executor> Tree<E> {
         let Some(open) = book.open.pop() else { return counted };
         debug_assert_eq!(book.open.len(), entered.depth, "calls are left in the reverse of their order");
         let returned = matches!(ended, Ended::Returned);
-        let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open)) };
-        let origin = matches!(ended, Ended::Failed(..));
+        let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(self.fuel)) };
+        // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
+        let origin = !returned && (matches!(ended, Ended::Failed(..)) || !book.path_is_fresh);
         let (outcome, at) = match ended {
             Ended::Returned => (Outcome::Ok, Vec::new()),
             Ended::Failed(failure, at) => (Outcome::Failed(failure.code), at),
@@ -240,8 +246,10 @@ impl<E: Executor> Tree<E> {
         fuel
     }
 
+    /// What the time since the call began is worth. Its beginning is known to a tick only, in the call's favour.
     fn worth_of_time(&self, open: &Open) -> u64 {
-        self.pulse.coarse_us().saturating_sub(open.entered_us).saturating_mul(FUEL_PER_US)
+        let began = open.entered_us.saturating_add(TICK_US);
+        self.pulse.exact_us().saturating_sub(began).saturating_mul(FUEL_PER_US)
     }
 
     /// Fails when the tree must end: cancelled, or past its deadline.
@@ -353,6 +361,7 @@ impl<E: Executor> Tree<E> {
 
 impl Book {
     fn close(&mut self, open: &Open, depth: usize, fuel: u64, outcome: Outcome, at: Vec<Location>, origin: bool) {
+        self.path_is_fresh = outcome != Outcome::Ok;
         if origin {
             self.path = self.open.iter().enumerate().map(|(depth, open)| open.mark(depth, outcome)).collect();
             self.path.push(open.mark(depth, outcome));

@@ -4,7 +4,7 @@
 //! `ns:pkg`, `ns:pkg/iface`, `ns:pkg/iface@1.2.0`, `name` (a function at the root), each with an optional
 //! `@provider`; or an origin for outgoing HTTP, `https://api.example.com`, `http://127.0.0.1:9000`.
 
-use crate::{Invalid, InterfaceName, ModuleName, PackageName, name::serde_as_text};
+use crate::{InterfaceName, Invalid, ModuleName, PackageName, name::serde_as_text};
 use std::{fmt, str::FromStr};
 
 /// One permission of one module.

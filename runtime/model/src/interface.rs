@@ -91,10 +91,9 @@ impl InterfaceName {
     /// True when both are the same interface, whatever their versions.
     pub fn same_interface(&self, other: &Self) -> bool {
         match (self, other) {
-            (
-                Self::Packaged { package: a, interface: i, .. },
-                Self::Packaged { package: b, interface: j, .. },
-            ) => a == b && i == j,
+            (Self::Packaged { package: a, interface: i, .. }, Self::Packaged { package: b, interface: j, .. }) => {
+                a == b && i == j
+            }
             (Self::Plain(a), Self::Plain(b)) => a == b,
             _ => false,
         }

@@ -43,7 +43,6 @@ impl Limits {
     }
 }
 
-
 /// What happens to an instance at the end of its call tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

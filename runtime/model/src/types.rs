@@ -171,9 +171,7 @@ fn write_type(ty: &Type, levels: usize, f: &mut fmt::Formatter<'_>) -> fmt::Resu
         Type::Option(inner) => wrap("option", [Some(&**inner)], below, f),
         Type::Tuple(types) => wrap("tuple", types.iter().map(Some), below, f),
         Type::Result(result) => wrap("result", [result.0.as_ref(), result.1.as_ref()], below, f),
-        Type::Record(record) => {
-            braced("record", record.iter().map(|(name, ty)| (name.as_str(), Some(ty))), below, f)
-        }
+        Type::Record(record) => braced("record", record.iter().map(|(name, ty)| (name.as_str(), Some(ty))), below, f),
         Type::Variant(variant) => {
             braced("variant", variant.iter().map(|(name, ty)| (name.as_str(), ty.as_ref())), below, f)
         }

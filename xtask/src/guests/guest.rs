@@ -63,9 +63,7 @@ pub(super) fn discover(sources: &Path) -> Result<Vec<Guest>> {
     let mut guests = Vec::new();
     for suite in ["fixtures", "examples"] {
         let folder = sources.join(suite);
-        for entry in
-            std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?
-        {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
             guests.extend(read(&entry?.path())?);
         }
     }
@@ -75,11 +73,7 @@ pub(super) fn discover(sources: &Path) -> Result<Vec<Guest>> {
 
 /// The guest in a folder; none when the folder holds no guest.
 fn read(folder: &Path) -> Result<Option<Guest>> {
-    let name = folder
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-        .to_owned();
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let manifest = folder.join("guest.json");
     let (language, recipe) = if folder.join("Cargo.toml").is_file() {
         (Language::Rust, Recipe::default())
@@ -89,47 +83,32 @@ fn read(folder: &Path) -> Result<Option<Guest>> {
     } else {
         return Ok(None);
     };
-    Ok(Some(Guest {
-        name,
-        folder: folder.to_path_buf(),
-        language,
-        recipe,
-    }))
+    Ok(Some(Guest { name, folder: folder.to_path_buf(), language, recipe }))
 }
 
 fn parse(folder: &Path, text: &str) -> Result<(Language, Recipe)> {
     let json: Value = serde_json::from_str(text)?;
     let text = |key: &str| {
         let text = json.get(key).and_then(Value::as_str);
-        text.map(str::to_owned)
-            .with_context(|| format!("`{key}` is missing"))
+        text.map(str::to_owned).with_context(|| format!("`{key}` is missing"))
     };
     let tool = text("tool")?;
     let language = match tool.as_str() {
         "componentize-qjs" | "componentize-js" => Language::Js,
         "componentize-py" => Language::Python,
-        other => bail!(
-            "`tool` is {other:?}; it must be componentize-qjs, componentize-js or componentize-py"
-        ),
+        other => bail!("`tool` is {other:?}; it must be componentize-qjs, componentize-js or componentize-py"),
     };
     let recipe = Recipe {
         tool,
         world: text("world")?,
         source: text("source")?,
-        wit: list(&json, "wit")
-            .into_iter()
-            .map(|path| folder.join(path))
-            .collect(),
+        wit: list(&json, "wit").into_iter().map(|path| folder.join(path)).collect(),
         arguments: list(&json, "arguments"),
     };
     Ok((language, recipe))
 }
 
 fn list(json: &Value, key: &str) -> Vec<String> {
-    let items = json
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let items = json.get(key).and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -29,20 +29,11 @@ fn install(places: &Places, tool: &str) -> Result<PathBuf> {
     let lock = places.sources().join("toolchains").join(tool);
     let folder = places.toolchains.join(tool);
     toolchain::install_once(places, &lock, &folder, || {
-        say(&format!(
-            "npm installs {tool} below target/guest-toolchains"
-        ));
+        say(&format!("npm installs {tool} below target/guest-toolchains"));
         for file in ["package.json", "package-lock.json", ".npmrc"] {
-            std::fs::copy(lock.join(file), folder.join(file))
-                .with_context(|| format!("copying {file}"))?;
+            std::fs::copy(lock.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
         }
-        let flags = [
-            "install",
-            "--no-save",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ];
+        let flags = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
         tools::run(Command::new("npm").args(flags).current_dir(&folder))
     })?;
     Ok(folder)
@@ -54,18 +45,11 @@ fn componentize(places: &Places, modules: &Path, guest: &Guest) -> Result<PathBu
     let source = guest.folder.join(&guest.recipe.source);
     let mut node = Command::new("node");
     if guest.recipe.tool == "componentize-qjs" {
-        node.arg(modules.join("componentize-qjs/bin/componentize-qjs"))
-            .arg("--js")
-            .arg(source);
-        node.args(["--world", &guest.recipe.world])
-            .arg("--output")
-            .arg(&built);
+        node.arg(modules.join("componentize-qjs/bin/componentize-qjs")).arg("--js").arg(source);
+        node.args(["--world", &guest.recipe.world]).arg("--output").arg(&built);
     } else {
-        node.arg(modules.join("@bytecodealliance/componentize-js/src/cli.js"))
-            .arg(source);
-        node.args(["--world-name", &guest.recipe.world])
-            .arg("--out")
-            .arg(&built);
+        node.arg(modules.join("@bytecodealliance/componentize-js/src/cli.js")).arg(source);
+        node.args(["--world-name", &guest.recipe.world]).arg("--out").arg(&built);
     }
     node.arg("--wit").arg(&wit).args(&guest.recipe.arguments);
     tools::run(&mut node)?;

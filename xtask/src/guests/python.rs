@@ -25,18 +25,8 @@ fn install(places: &Places) -> Result<PathBuf> {
         say("pip installs componentize-py (17 MB) into a venv below target/guest-toolchains");
         tools::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         let mut pip = Command::new(folder.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-        ]);
-        pip.arg("--require-hashes")
-            .arg("--requirement")
-            .arg(lock.join("requirements.txt"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+        pip.arg("--require-hashes").arg("--requirement").arg(lock.join("requirements.txt"));
         tools::run(&mut pip)
     })?;
     Ok(folder)
@@ -49,15 +39,9 @@ fn componentize(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> 
     toolchain::copy_files("py", &guest.folder, &sources)?;
     let built = places.build.join(format!("{}.wasm", guest.name));
     let mut tool = Command::new(venv.join("bin/componentize-py"));
-    tool.arg("--wit-path")
-        .arg(&wit)
-        .args(["--world", &guest.recipe.world]);
-    tool.args(["componentize", &guest.recipe.source])
-        .args(&guest.recipe.arguments);
-    tool.arg("--python-path")
-        .arg(&sources)
-        .arg("--output")
-        .arg(&built);
+    tool.arg("--wit-path").arg(&wit).args(["--world", &guest.recipe.world]);
+    tool.args(["componentize", &guest.recipe.source]).args(&guest.recipe.arguments);
+    tool.arg("--python-path").arg(&sources).arg("--output").arg(&built);
     tool.env_remove("VIRTUAL_ENV");
     tools::run(&mut tool)?;
     Ok(built)

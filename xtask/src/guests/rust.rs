@@ -15,10 +15,7 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// Builds the guests and publishes each as cargo finishes it; the seconds count from the start of the build.
 pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
-    say(&format!(
-        "cargo builds {} Rust guests for {TARGET}; the first time takes a minute or two",
-        guests.len()
-    ));
+    say(&format!("cargo builds {} Rust guests for {TARGET}; the first time takes a minute or two", guests.len()));
     let start = Instant::now();
     let mut cargo = command(places, guests)?.spawn().context("starting cargo")?;
     let messages = cargo.stdout.take().context("cargo has no output")?;
@@ -28,10 +25,7 @@ pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
             publish(places, guest, &built, start.elapsed())?;
         }
     }
-    ensure!(
-        cargo.wait()?.success(),
-        "cargo could not build the guests; its messages are above"
-    );
+    ensure!(cargo.wait()?.success(), "cargo could not build the guests; its messages are above");
     Ok(())
 }
 
@@ -60,14 +54,8 @@ fn finished<'a>(message: &Value, guests: &[&'a Guest]) -> Option<(&'a Guest, Pat
         return None;
     }
     let crate_name = message.get("target")?.get("name")?.as_str()?;
-    let guest = guests
-        .iter()
-        .find(|guest| guest.name.replace('-', "_") == crate_name)?;
-    let mut files = message
-        .get("filenames")?
-        .as_array()?
-        .iter()
-        .filter_map(Value::as_str);
+    let guest = guests.iter().find(|guest| guest.name.replace('-', "_") == crate_name)?;
+    let mut files = message.get("filenames")?.as_array()?.iter().filter_map(Value::as_str);
     let built = files.find(|file| file.ends_with(".wasm"))?;
     Some((guest, PathBuf::from(built)))
 }

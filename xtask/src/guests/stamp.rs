@@ -48,9 +48,7 @@ fn inputs(places: &Places, guest: &Guest) -> Vec<PathBuf> {
             sources.join("wit"),
             places.root.join("wit"),
         ]),
-        Language::Js | Language::Python => {
-            inputs.push(sources.join("toolchains").join(&guest.recipe.tool))
-        }
+        Language::Js | Language::Python => inputs.push(sources.join("toolchains").join(&guest.recipe.tool)),
     }
     inputs.extend(guest.recipe.wit.iter().cloned());
     inputs
@@ -62,9 +60,7 @@ pub(super) fn hash(root: &Path, places: &[PathBuf]) -> Result<String> {
     for place in places {
         for file in files(place)? {
             file.strip_prefix(root).unwrap_or(&file).hash(&mut hasher);
-            std::fs::read(&file)
-                .with_context(|| format!("reading {}", file.display()))?
-                .hash(&mut hasher);
+            std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?.hash(&mut hasher);
         }
     }
     Ok(format!("{:016x}", hasher.finish()))

@@ -20,8 +20,7 @@ pub(super) fn install_once(
         return Ok(());
     }
     if folder.exists() {
-        std::fs::remove_dir_all(folder)
-            .with_context(|| format!("emptying {}", folder.display()))?;
+        std::fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder)?;
     install()?;
@@ -38,9 +37,7 @@ pub(super) fn gather_wit(places: &Places, guest: &Guest) -> Result<PathBuf> {
     }
     copy_files("wit", &guest.folder.join("wit"), &folder)?;
     for package in &guest.recipe.wit {
-        let name = package
-            .file_name()
-            .with_context(|| format!("{} names no folder", package.display()))?;
+        let name = package.file_name().with_context(|| format!("{} names no folder", package.display()))?;
         copy_files("wit", package, &folder.join("deps").join(name))?;
     }
     Ok(folder)
@@ -51,10 +48,7 @@ pub(super) fn copy_files(extension: &str, from: &Path, to: &Path) -> Result<()> 
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("listing {}", from.display()))? {
         let file = entry?.path();
-        if let (true, Some(name)) = (
-            file.extension().is_some_and(|it| it == extension),
-            file.file_name(),
-        ) {
+        if let (true, Some(name)) = (file.extension().is_some_and(|it| it == extension), file.file_name()) {
             std::fs::copy(&file, to.join(name))?;
         }
     }

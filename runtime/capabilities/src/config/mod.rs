@@ -43,9 +43,8 @@ impl Capability for Config {
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         for name in SPELLINGS {
             let mut store = linker.instance(name)?;
-            store.func_wrap("get", |mut store, (key,): (String,)| {
-                Ok((Ok::<_, Error>(get(store.data_mut(), &key)),))
-            })?;
+            store
+                .func_wrap("get", |mut store, (key,): (String,)| Ok((Ok::<_, Error>(get(store.data_mut(), &key)),)))?;
             store.func_wrap("get-all", |mut store, (): ()| Ok((Ok::<_, Error>(get_all(store.data_mut())),)))?;
         }
         Ok(())

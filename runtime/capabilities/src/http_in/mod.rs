@@ -63,7 +63,7 @@ where
     B::Error: Into<BodyError>,
 {
     fn serve(self: Box<Self>, store: &mut Store<Ctx>, instance: &Instance) -> wasmtime::Result<()> {
-        let proxy = Proxy::new(&mut *store, instance).map_err(|_| no_handler())?;
+        let proxy = Proxy::new(&mut *store, instance).map_err(|error| no_handler(&error))?;
         let scheme = scheme(&self.request);
         let request = with_host(self.request).map(|body| body.map_err(|e| body_error(&*e.into())));
         let verdict = Arc::new(Verdict::default());
@@ -107,14 +107,16 @@ impl Slot {
     /// Fails when the handler has returned and there is no answer.
     fn check(&self) -> wasmtime::Result<()> {
         let Some(respond) = self.take() else { return Ok(()) };
-        let failure = Failure::new(Code::CallTrap, "the module's handler returned without a response, or with an error");
+        let failure =
+            Failure::new(Code::CallTrap, "the module's handler returned without a response, or with an error");
         let _client_may_be_gone = respond.send(Err(failure.clone()));
         Err(failure.into())
     }
 }
 
-fn no_handler() -> wasmtime::Error {
-    fail(Code::CallNoSuchFunction, "the module does not export wasi:http/incoming-handler@0.2.x")
+fn no_handler(error: &wasmtime::Error) -> wasmtime::Error {
+    let message = format!("the module does not export wasi:http/incoming-handler@0.2.x as it should be: {error}");
+    fail(Code::CallNoSuchFunction, message)
 }
 
 fn scheme<B>(request: &Request<B>) -> Scheme {

@@ -6,9 +6,11 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use station_kernel::ports::BoxFuture;
+use station_model::ModuleName;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
@@ -41,17 +43,35 @@ pub(super) struct Connector {
     pub(super) egress: Egress,
     tls: Option<Arc<ClientConfig>>,
     places: Arc<Semaphore>,
+    /// The same for each module that has sent something, so that none takes all of them.
+    of_modules: Mutex<HashMap<ModuleName, Arc<Semaphore>>>,
+}
+
+/// A place among the station's connections and among those of the module; given back when dropped.
+pub(super) struct Place {
+    _station: OwnedSemaphorePermit,
+    _module: OwnedSemaphorePermit,
 }
 
 impl Connector {
     pub(super) fn new(egress: Egress) -> Self {
         let places = Arc::new(Semaphore::new(egress.connections_max));
-        Self { egress, tls: tls_config(), places }
+        Self { egress, tls: tls_config(), places, of_modules: Mutex::default() }
     }
 
-    /// A place among the station's connections.
-    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+    /// A place for one connection of `module`.
+    pub(super) fn place(&self, module: &ModuleName) -> Result<Place, Error> {
+        let full = |_| Error::ConnectionLimitReached;
+        let of_module = self.places_of(module);
+        let module = of_module.try_acquire_owned().map_err(full)?;
+        let station = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        Ok(Place { _station: station, _module: module })
+    }
+
+    fn places_of(&self, module: &ModuleName) -> Arc<Semaphore> {
+        let mut of_modules = self.of_modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = of_modules.entry(module.clone());
+        Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(self.egress.connections_per_module_max))))
     }
 
     /// Connects to `target`. Takes as long as it takes; the caller bounds it.
@@ -75,7 +95,10 @@ impl Connector {
         let permitted = permitted.map(|found| SocketAddr::new(found.ip(), target.port)).take(ADDRESSES_MAX);
         let permitted: Vec<_> = permitted.collect();
         if permitted.is_empty() {
-            tracing::info!(host = target.host, "outgoing request denied: the name leads to an address that is not public");
+            tracing::info!(
+                host = target.host,
+                "outgoing request denied: the name leads to an address that is not public"
+            );
             return Err(Error::HttpRequestDenied);
         }
         Ok(permitted)

@@ -110,7 +110,13 @@ fn origin(uri: &Uri) -> Option<(bool, String, u16)> {
     let written = authority.as_str().strip_prefix(authority.host())?;
     let port = match written.strip_prefix(':') {
         Some(port) => port.parse().ok().filter(|port| *port != 0)?,
-        None => if tls { 443 } else { 80 },
+        None => {
+            if tls {
+                443
+            } else {
+                80
+            }
+        }
     };
     Some((tls, normal(authority.host())?, port))
 }

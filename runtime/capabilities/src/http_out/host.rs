@@ -1,6 +1,6 @@
 //! The generated traits: the types are wasmtime-wasi-http's, sending is ours.
 
-use super::connect::Connector;
+use super::connect::{Connector, Place};
 use super::gate::{self, Refusal};
 use super::options::Egress;
 use super::send::{Times, send};
@@ -8,7 +8,6 @@ use crate::output::Output;
 use http::HeaderName;
 use station_engine::Ctx;
 use station_kernel::ports::ModuleSettings;
-use station_model::HostPattern;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
@@ -21,7 +20,7 @@ const TYPE_FUEL: u64 = 1_000;
 /// Fuel of sending a request: a connection, a task, a name look-up.
 const SEND_FUEL: u64 = 100_000;
 /// Bytes of all headers of one message.
-const FIELD_BYTES_MAX: usize = 32 * 1024;
+pub(super) const FIELD_BYTES_MAX: usize = 32 * 1024;
 /// What the guest writes of a body at once; two such pieces wait for the network.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -35,15 +34,15 @@ pub(crate) struct Http {
 struct Hooks {
     connector: Arc<Connector>,
     settings: Option<Arc<ModuleSettings>>,
-    /// What is left of the call's time; set before each request.
-    left: Duration,
+    /// What is left of the call's time; set before each request. None outside a call, where nothing may be sent.
+    left: Option<Duration>,
     /// The module's log; set before each request.
     output: Option<Output>,
 }
 
 impl Http {
     pub(super) fn new(connector: Arc<Connector>, settings: Arc<ModuleSettings>) -> Self {
-        Self::with(Hooks { connector, settings: Some(settings), left: Duration::ZERO, output: None })
+        Self::with(Hooks { connector, settings: Some(settings), left: None, output: None })
     }
 
     fn with(hooks: Hooks) -> Self {
@@ -55,7 +54,7 @@ impl Http {
     /// One that reaches nothing.
     fn nowhere() -> Self {
         let connector = Arc::new(Connector::new(Egress::default()));
-        Self::with(Hooks { connector, settings: None, left: Duration::ZERO, output: None })
+        Self::with(Hooks { connector, settings: None, left: None, output: None })
     }
 }
 
@@ -87,7 +86,7 @@ pub(super) fn sending_view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
         output.written_by(call);
     }
     if let Ok(http) = ctx.state::<Http>() {
-        (http.hooks.left, http.hooks.output) = (left, output);
+        (http.hooks.left, http.hooks.output) = (call.map(|_| left), output);
     }
     view(ctx)
 }
@@ -99,21 +98,20 @@ type Sending = Box<
 >;
 
 impl Hooks {
-    fn hosts(&self) -> &[HostPattern] {
-        self.settings.as_ref().map_or(&[], |settings| &settings.hosts)
-    }
-
-    fn check(&self, uri: &http::Uri) -> Result<gate::Target, Error> {
+    /// The target of a request, what is left of the call, and a place among the connections.
+    fn check(&self, uri: &http::Uri) -> Result<(gate::Target, Duration, Place), Error> {
+        let (Some(settings), Some(left)) = (&self.settings, self.left) else { return Err(Error::HttpRequestDenied) };
         if uri.to_string().len() > self.connector.egress.url_bytes_max {
             return Err(Error::HttpRequestUriTooLong);
         }
-        gate::decide(self.hosts(), uri).map_err(|refusal| match refusal {
+        let target = gate::decide(&settings.hosts, uri).map_err(|refusal| match refusal {
             Refusal::Invalid => Error::HttpRequestUriInvalid,
             Refusal::Denied(origin) => {
                 self.log_denied(&origin);
                 Error::HttpRequestDenied
             }
-        })
+        })?;
+        Ok((target, left, self.connector.place(&settings.module)?))
     }
 
     /// Tells the operator, in the module's log, what to grant.
@@ -140,12 +138,12 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
-        let target = match self.check(request.uri()) {
-            Ok(target) => target,
+        let (target, left, place) = match self.check(request.uri()) {
+            Ok(permitted) => permitted,
             Err(refused) => return Box::new(std::future::ready(Err(refused))),
         };
-        let times = Times::new(&self.connector, options, self.left);
-        Box::new(send(Arc::clone(&self.connector), target, request, times))
+        let times = Times::new(&self.connector, options, left);
+        Box::new(send(Arc::clone(&self.connector), place, target, request, times))
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

@@ -26,10 +26,11 @@ use crate::host::{WASI, offers};
 use connect::Connector;
 use station_engine::{Capability, Ctx, Offer};
 use station_kernel::ports::ModuleSettings;
+use station_model::{Code, Failure};
 use std::sync::Arc;
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::p2::bindings::{self, http};
+use wasmtime_wasi_http::{FieldMapError, WasiHttp};
 
 const INTERFACES: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
 
@@ -62,5 +63,18 @@ impl Capability for HttpOut {
     fn prepare(&self, ctx: &mut Ctx, _settings: &ModuleSettings) {
         let http = host::Http::new(Arc::clone(&self.connector), Arc::clone(ctx.settings()));
         ctx.insert(http);
+    }
+
+    fn explain(&self, error: &wasmtime::Error) -> Option<Failure> {
+        match error.downcast_ref::<FieldMapError>()? {
+            FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig => {
+                let max = host::FIELD_BYTES_MAX;
+                Some(Failure::new(
+                    Code::CallResourceLimit,
+                    format!("the headers of a message have at most {max} bytes"),
+                ))
+            }
+            _ => None,
+        }
     }
 }

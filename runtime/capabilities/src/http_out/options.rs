@@ -21,6 +21,8 @@ pub struct Egress {
     pub url_bytes_max: usize,
     /// Connections of the whole station at one time.
     pub connections_max: usize,
+    /// Connections of one module at one time.
+    pub connections_per_module_max: usize,
     /// Finds the addresses of a name.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -35,6 +37,7 @@ impl Default for Egress {
             head_bytes_max: 64 * 1024,
             url_bytes_max: 8 * 1024,
             connections_max: 256,
+            connections_per_module_max: 64,
             resolver: Arc::new(System),
         }
     }

@@ -1,6 +1,6 @@
 //! One request on a connection of its own, and its answer.
 
-use super::connect::Connector;
+use super::connect::{Connector, Place};
 use super::gate::Target;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -64,11 +64,11 @@ impl Times {
 /// Sends `request` to `target`, which was decided on before.
 pub(super) async fn send(
     connector: Arc<Connector>,
+    place: Place,
     target: Target,
     request: Request<WasiBody>,
     times: Times,
 ) -> Result<(Response<WasiBody>, Io), Error> {
-    let place = connector.place()?;
     let request = outgoing(&target, request, connector.egress.body_bytes_max)?;
     let connecting = timeout(times.connect, connector.connect(&target));
     let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
@@ -79,9 +79,7 @@ pub(super) async fn send(
     let connection = wasmtime_wasi::runtime::spawn(connection);
     let answer = timeout(times.first, sender.send_request(request)).await.map_err(|_| Error::HttpResponseTimeout)?;
     let answer = answer.map_err(|e| answer_error(&e))?;
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Error::HttpUpgradeFailed);
-    }
+    check_head(&answer, connector.egress.head_bytes_max)?;
     let bytes_max = connector.egress.body_bytes_max;
     let io = async move {
         let ended = connection.await;
@@ -89,6 +87,18 @@ pub(super) async fn send(
         ended.map_err(|e| answer_error(&e))
     };
     Ok((answer.map(|body| Answer::new(body, bytes_max, times).boxed_unsync()), Box::new(io)))
+}
+
+/// hyper's own bound is soft: it stops reading, but takes what one read has brought.
+fn check_head(answer: &Response<Incoming>, bytes_max: usize) -> Result<(), Error> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Error::HttpUpgradeFailed);
+    }
+    let bytes: usize = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > bytes_max {
+        return Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()));
+    }
+    Ok(())
 }
 
 /// The request as it goes over the wire: origin form, our own `host`, no header of the hop, a bounded body.

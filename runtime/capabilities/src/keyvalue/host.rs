@@ -1,6 +1,6 @@
 //! What both drafts do in the same words: charge, find the bucket, ask the shelf.
 
-use super::shelf::{Answer, Bucket, Problem, READ_FUEL, Shelf, WRITE_FUEL};
+use super::shelf::{Answer, Bucket, Pairs, Problem, READ_FUEL, Shelf, WRITE_FUEL};
 use crate::host::Host;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -26,11 +26,7 @@ impl Host<'_> {
         Ok(value)
     }
 
-    pub(super) fn read_keys(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        keys: Vec<String>,
-    ) -> Result<Answer<Vec<(String, Option<Vec<u8>>)>>> {
+    pub(super) fn read_keys(&mut self, bucket: &Resource<Bucket>, keys: Vec<String>) -> Result<Answer<Pairs>> {
         self.0.charge(READ_FUEL.saturating_mul(keys.len() as u64 + 1));
         let (shelf, table) = self.0.parts::<Shelf>()?;
         let found = shelf.get_many(&table.get(bucket)?.name, keys);
@@ -40,11 +36,7 @@ impl Host<'_> {
         Ok(found)
     }
 
-    pub(super) fn write_keys(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        writes: Vec<(String, Option<Vec<u8>>)>,
-    ) -> Result<Answer<()>> {
+    pub(super) fn write_keys(&mut self, bucket: &Resource<Bucket>, writes: Pairs) -> Result<Answer<()>> {
         let bytes: usize = writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
         self.0.charge(WRITE_FUEL + READ_FUEL.saturating_mul(writes.len() as u64) + bytes as u64);
         let (shelf, table) = self.0.parts::<Shelf>()?;

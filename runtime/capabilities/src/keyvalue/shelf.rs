@@ -33,6 +33,8 @@ pub(super) enum Problem {
 }
 
 pub(super) type Answer<T> = Result<T, Problem>;
+/// Keys, each with its value if it has one.
+pub(super) type Pairs = Vec<(String, Option<Vec<u8>>)>;
 
 /// The data of one module.
 #[derive(Clone)]
@@ -82,7 +84,7 @@ impl Shelf {
         self.port.get(&self.module, bucket, key).map_err(|e| self.failed(&e))
     }
 
-    pub(super) fn set(&self, bucket: &str, writes: Vec<(String, Option<Vec<u8>>)>) -> Answer<()> {
+    pub(super) fn set(&self, bucket: &str, writes: Pairs) -> Answer<()> {
         check_batch(writes.len())?;
         let mut growth = 0;
         for (key, value) in &writes {
@@ -96,7 +98,7 @@ impl Shelf {
         self.port.set(&self.module, bucket, &writes).map_err(|e| self.failed(&e))
     }
 
-    pub(super) fn get_many(&self, bucket: &str, keys: Vec<String>) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
+    pub(super) fn get_many(&self, bucket: &str, keys: Vec<String>) -> Answer<Pairs> {
         check_batch(keys.len())?;
         let mut bytes = 0;
         let mut found = Vec::with_capacity(keys.len());

@@ -7,6 +7,7 @@ use crate::host::offers;
 use crate::output::Output;
 use station_engine::{Capability, Ctx, Offer};
 use station_kernel::ports::ModuleSettings;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker};
 
 const SPELLINGS: [&str; 2] = ["wasi:logging/logging@0.1.0-draft", "wasi:logging/logging"];
@@ -59,9 +60,10 @@ impl Capability for Logging {
 
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         for name in SPELLINGS {
-            linker.instance(name)?.func_wrap("log", |mut store, (level, context, message)| {
+            let log = |mut store: StoreContextMut<'_, Ctx>, (level, context, message): (Level, String, String)| {
                 log(store.data_mut(), level, &context, &message)
-            })?;
+            };
+            linker.instance(name)?.func_wrap("log", log)?;
         }
         Ok(())
     }
@@ -69,12 +71,12 @@ impl Capability for Logging {
     fn prepare(&self, _ctx: &mut Ctx, _settings: &ModuleSettings) {}
 }
 
-fn log(ctx: &mut Ctx, level: Level, context: &String, message: &String) -> wasmtime::Result<()> {
+fn log(ctx: &mut Ctx, level: Level, context: &str, message: &str) -> wasmtime::Result<()> {
     ctx.charge(LINE_FUEL + (context.len() + message.len()) as u64);
     let call = ctx.call_id();
     let output = ctx.state::<Output>()?;
     output.written_by(call);
-    match context.as_str() {
+    match context {
         "" => output.line(level.as_str(), message),
         context => output.line(level.as_str(), &format!("{context}: {message}")),
     }

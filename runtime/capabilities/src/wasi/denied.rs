@@ -173,9 +173,7 @@ fn unreachable_functions(
     what: &'static str,
 ) -> wasmtime::Result<()> {
     for name in names {
-        instance.func_new(name, move |_, _, _, _| {
-            Err(fail(Code::CallDenied, format!("modules have no {what}")))
-        })?;
+        instance.func_new(name, move |_, _, _, _| Err(fail(Code::CallDenied, format!("modules have no {what}"))))?;
     }
     Ok(())
 }

@@ -181,12 +181,7 @@ impl streams::HostOutputStream for Host<'_> {
         wait(&waiter, flushing).map_err(ended)?
     }
 
-    fn splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         self.charge_write(0);
         let moved = async_streams::HostOutputStream::splice(&mut self.0.table, to, from, len)?;
         self.0.charge(moved);

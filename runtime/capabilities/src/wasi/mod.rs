@@ -19,8 +19,9 @@ use crate::output::Output;
 use station_engine::{Capability, Ctx, Offer};
 use station_kernel::ports::ModuleSettings;
 use station_kernel::{Clock, Logs};
+use station_model::{Code, Failure};
 use std::sync::Arc;
-use wasmtime::component::Linker;
+use wasmtime::component::{Linker, ResourceTableError};
 use wasmtime_wasi::p2::bindings::{self, sync};
 
 /// What this capability links, without versions.
@@ -91,6 +92,11 @@ impl Capability for Wasi {
     fn prepare(&self, ctx: &mut Ctx, _settings: &ModuleSettings) {
         let output = Output::new(Arc::clone(&self.logs), Arc::clone(&self.clock), ctx.module().clone());
         ctx.insert(output);
+    }
+
+    fn explain(&self, error: &wasmtime::Error) -> Option<Failure> {
+        let full = matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full));
+        full.then(|| Failure::new(Code::CallResourceLimit, "the module holds too many streams, pollables or requests"))
     }
 }
 

@@ -297,7 +297,11 @@ pub(crate) fn value(value: &Val, ty: &Type) -> Result<Value, Failure> {
         }
         (Val::Record(fields), Type::Record(types)) => {
             let pairs = fields.iter().zip(types.iter());
-            Value::Object(pairs.map(|((name, v), (_, ty))| Ok((name.clone(), self::value(v, ty)?))).collect::<Result<_, Failure>>()?)
+            Value::Object(
+                pairs
+                    .map(|((name, v), (_, ty))| Ok((name.clone(), self::value(v, ty)?)))
+                    .collect::<Result<_, Failure>>()?,
+            )
         }
         (Val::Variant(case, payload), Type::Variant(cases)) => {
             let ty = cases.iter().find(|(name, _)| name == case).and_then(|(_, ty)| ty.as_ref());
@@ -307,7 +311,12 @@ pub(crate) fn value(value: &Val, ty: &Type) -> Result<Value, Failure> {
         (Val::Option(Some(inner)), Type::Option(ty)) => some(inner, ty)?,
         (Val::Result(Ok(payload)), Type::Result(types)) => always(("ok", payload), types.0.as_ref())?,
         (Val::Result(Err(payload)), Type::Result(types)) => always(("err", payload), types.1.as_ref())?,
-        _ => return Err(Failure::new(Code::CallBadArgument, format!("the result has {ty}, which means nothing outside its call"))),
+        _ => {
+            return Err(Failure::new(
+                Code::CallBadArgument,
+                format!("the result has {ty}, which means nothing outside its call"),
+            ));
+        }
     })
 }
 

@@ -93,7 +93,10 @@ fn validate(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<(), Failure> {
     let Err(error) = wasm(features) else { return Ok(()) };
     let elsewhere = wasm(wasmparser::WasmFeatures::all()).is_ok();
     let (code, hint) = match elsewhere {
-        true => (Code::UploadUnsupportedFeature, "; Station runs WASI 0.2 components without threads, GC, exceptions and async"),
+        true => (
+            Code::UploadUnsupportedFeature,
+            "; Station runs WASI 0.2 components without threads, GC, exceptions and async",
+        ),
         false => (Code::UploadInvalid, ""),
     };
     Err(Failure::new(code, format!("{error}{hint}")))

@@ -37,8 +37,8 @@ pub(crate) enum Header {
     Compiled { world: World, metadata: Metadata },
     /// It is not.
     Refused(Failure),
-    /// Where the offsets are in the source.
-    Symbolized(Vec<Location>),
+    /// Where each of the offsets is in the source.
+    Symbolized(Vec<Vec<Location>>),
 }
 
 /// An answer as it is written.

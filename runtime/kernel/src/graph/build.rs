@@ -110,7 +110,8 @@ impl<E: Executor> Graph<E> {
 /// Who provides `import` by an earlier decision.
 fn pinned<'a>(module: &'a ModuleState, import: &InterfaceName) -> Option<&'a ModuleName> {
     let loosely = || {
-        let mut matching = module.links.iter().filter(|(name, _)| name.version().is_none() && name.same_interface(import));
+        let mut matching =
+            module.links.iter().filter(|(name, _)| name.version().is_none() && name.same_interface(import));
         matching.next().map(|(_, provider)| provider)
     };
     module.links.get(import).or_else(loosely)
@@ -211,10 +212,12 @@ impl<E: Executor> Linker<'_, E> {
 
     /// The only candidate that some grant names as provider, if the grants name exactly one.
     fn only_named_in_grants(&self, state: &ModuleState, import: &Interface, among: &[Candidate]) -> Option<Candidate> {
-        let named = |c: &&Candidate| state.grants.iter().any(|g| {
-            matches!(g, station_model::Grant::Import { provider: Some(_), .. })
-                && g.covers(&import.name, Some(self.name(c.node)))
-        });
+        let named = |c: &&Candidate| {
+            state.grants.iter().any(|g| {
+                matches!(g, station_model::Grant::Import { provider: Some(_), .. })
+                    && g.covers(&import.name, Some(self.name(c.node)))
+            })
+        };
         let mut found = among.iter().filter(named);
         found.next().filter(|_| found.next().is_none()).copied()
     }
@@ -236,7 +239,8 @@ impl<E: Executor> Linker<'_, E> {
         let functions = import.functions.iter().map(|wanted| {
             let at = export.functions.iter().position(|f| f.name == wanted.name);
             let found = at.and_then(|at| Some((at, export.functions.get(at)?)));
-            let missing = || mismatch(format!("{} of {} has no function {}", export.name, self.name(to.node), wanted.name));
+            let missing =
+                || mismatch(format!("{} of {} has no function {}", export.name, self.name(to.node), wanted.name));
             let (function, offered) = found.ok_or_else(missing)?;
             // Only names are compared here; `resources` compares what the handles stand for, once all links are known.
             if let Some(found) = compare::difference(wanted, offered, &|a, b| a.name == b.name) {
@@ -257,7 +261,9 @@ impl<E: Executor> Linker<'_, E> {
 /// A difference as a sentence that names interface, function, place and both types.
 pub(super) fn told(interface: &InterfaceName, function: &str, provider: &ModuleName, found: &Difference) -> String {
     let Difference { at, wanted, offered } = found;
-    format!("{interface}#{function} of {provider} differs in {at}: the importer expects {wanted}, the provider has {offered}")
+    format!(
+        "{interface}#{function} of {provider} differs in {at}: the importer expects {wanted}, the provider has {offered}"
+    )
 }
 
 pub(super) fn waiting(import: &Interface, reason: Reason, detail: String, candidates: Vec<ModuleName>) -> Box<Waiting> {

@@ -61,7 +61,12 @@ fn mismatches<'a, E: Executor>(
     })
 }
 
-fn mismatch<E: Executor>(graph: &Graph<E>, importer: NodeIndex, import: &Interface, link: &ModuleLink<E>) -> Option<Waiting> {
+fn mismatch<E: Executor>(
+    graph: &Graph<E>,
+    importer: NodeIndex,
+    import: &Interface,
+    link: &ModuleLink<E>,
+) -> Option<Waiting> {
     let provider = graph.nodes.get(link.provider)?;
     let export = provider.world.exports.get(link.export)?;
     let same = |a: &Resource, b: &Resource| match (graph.origin(importer, a), graph.origin(link.provider, b)) {

@@ -1,0 +1,192 @@
+//! An HTTP/1.1 client of a hundred lines: one connection per request, and the freedom to be rude.
+
+use crate::wait::WAIT_S_MAX;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A request, built up and then sent.
+#[derive(Debug, Clone)]
+pub struct Request {
+    addr: String,
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, without the chunks' frames.
+    pub body: Vec<u8>,
+    /// False when the connection ended before the body did.
+    pub complete: bool,
+}
+
+impl Request {
+    /// A request to `http://host:port`.
+    pub fn new(base: &str, method: &str, path: &str) -> Self {
+        let addr = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self { addr, method: method.into(), path: path.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        self
+    }
+
+    /// With this token.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// Sends it and reads the answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[track_caller]
+    pub fn send(&self) -> Answer {
+        self.start().answer().unwrap_or_else(|error| panic!("no answer to {} {}: {error}", self.method, self.path))
+    }
+
+    /// Sends it and leaves the answer to be read, or not.
+    #[track_caller]
+    pub fn start(&self) -> Exchange {
+        self.start_claiming(self.body.len())
+    }
+
+    /// Sends it with a `content-length` that need not be the body's.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[track_caller]
+    pub fn start_claiming(&self, length: usize) -> Exchange {
+        let stream = TcpStream::connect(&self.addr).unwrap_or_else(|error| panic!("connecting to {}: {error}", self.addr));
+        stream.set_read_timeout(Some(Duration::from_secs(3 * WAIT_S_MAX))).unwrap();
+        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n", self.method, self.path);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head += &format!("host: {}\r\n", self.addr);
+        }
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        // A server may answer and close before it has read everything, so a failed write says nothing.
+        let mut writer = &stream;
+        let _ = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(b"\r\n"));
+        let _ = writer.write_all(&self.body).and_then(|()| writer.flush());
+        Exchange { stream }
+    }
+}
+
+/// A request that is on its way. Dropping it is going away in the middle.
+#[derive(Debug)]
+pub struct Exchange {
+    stream: TcpStream,
+}
+
+impl Exchange {
+    /// Sends more bytes of the body; an error when the other side does not want them.
+    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn shut(&self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Reads the answer to its end.
+    pub fn answer(self) -> std::io::Result<Answer> {
+        let mut reader = BufReader::new(self.stream);
+        let (status, headers) = read_head(&mut reader)?;
+        let mut answer = Answer { status, headers, body: Vec::new(), complete: true };
+        answer.complete = match answer.header("transfer-encoding") {
+            Some("chunked") => read_chunks(&mut reader, &mut answer.body).is_ok(),
+            _ => match answer.header("content-length").and_then(|length| length.parse::<u64>().ok()) {
+                Some(length) => reader.take(length).read_to_end(&mut answer.body).is_ok_and(|read| read as u64 == length),
+                None => reader.read_to_end(&mut answer.body).is_ok(),
+            },
+        };
+        Ok(answer)
+    }
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
+    }
+
+    /// The problem document with this status and code.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "another status was expected: {}", self.text());
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "another problem was expected: {problem:#}");
+        problem
+    }
+}
+
+fn read_head(reader: &mut impl BufRead) -> std::io::Result<(u16, Vec<(String, String)>)> {
+    let malformed = || std::io::Error::other("the answer has no head");
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(malformed)?;
+    let mut headers = Vec::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { return Ok((status, headers)) };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+}
+
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> std::io::Result<()> {
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = u64::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let read = reader.by_ref().take(length).read_to_end(body)?;
+        if read as u64 != length {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        reader.read_line(&mut line)?;
+    }
+}
