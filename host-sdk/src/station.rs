@@ -85,7 +85,9 @@ impl Station {
         desired::apply(&kernel, &settings.modules).await?;
         let drain = CancellationToken::new();
         let listen = |addr, what| move |source| Error::Listen { addr, what, source };
-        let gateway = ingress::Gateway::start(settings.gateway, &kernel, drain.clone())
+        let gateway_settings =
+            station_gateway::Settings { drain_max: Duration::from_millis(settings.drain_ms_max), ..Default::default() };
+        let gateway = ingress::Gateway::start(settings.gateway, &kernel, gateway_settings, drain.clone())
             .await
             .map_err(listen(settings.gateway, "gateway"))?;
         let admin_settings =

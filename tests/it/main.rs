@@ -12,6 +12,8 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod linking;
+mod text;
 mod types;
 
 use station_testkit::{Builder, Station};

@@ -214,18 +214,18 @@ fn a_wrong_argument_is_refused_with_its_place() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(place), "{function} {args}: {detail:?} does not name {place:?}");
     };
-    refused("echo-u8", json!([256]), "value");
-    refused("echo-u8", json!([-1]), "value");
-    refused("echo-u8", json!([1.5]), "value");
-    refused("echo-bool", json!([1]), "value");
-    refused("echo-char", json!(["ab"]), "value");
-    refused("echo-string", json!([7]), "value");
+    refused("echo-u8", json!([256]), "at /0: ");
+    refused("echo-u8", json!([-1]), "at /0: ");
+    refused("echo-u8", json!([1.5]), "at /0: ");
+    refused("echo-bool", json!([1]), "at /0: ");
+    refused("echo-char", json!(["ab"]), "at /0: ");
+    refused("echo-string", json!([7]), "at /0: ");
     refused("echo-colour", json!(["purple"]), "purple");
     refused("echo-few", json!([["read", "fly"]]), "fly");
     refused("echo-point", json!([{"x": 1}]), "y");
     refused("echo-point", json!([{"x": 1, "y": 2, "zz": 3}]), "zz");
-    refused("echo-matrix", json!([[[1], [2, "x"]]]), "[1][1]");
-    refused("echo-line", json!([{"start": {"x": 1, "y": "no"}, "end": {"x": 1, "y": 1}}]), "start.y");
+    refused("echo-matrix", json!([[[1], [2, "x"]]]), "at /0/1/1: ");
+    refused("echo-line", json!([{"start": {"x": 1, "y": "no"}, "end": {"x": 1, "y": 1}}]), "at /0/start/y: ");
     refused("echo-shape", json!([{"round": 1}]), "round");
     refused("echo-result", json!([{"maybe": 1}]), "maybe");
     refused("echo-u8", json!([]), "1");
@@ -241,7 +241,7 @@ fn wrong_wave_is_refused_with_its_place() {
         assert!(detail.contains(place), "{args}: {detail:?} does not name {place:?}");
     };
     refused("({x: 1, y: oops})", "11..15");
-    refused("({x: 1, y: 2}", "13");
+    refused("({x: 1, y: 2}", "13..13");
     refused("(1, 2, 3)", "value: record");
     refused("", "value: record");
 }

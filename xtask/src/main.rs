@@ -1,6 +1,14 @@
 //! Everything a contributor runs, as `cargo xtask ...`. No other tool is needed on a fresh machine.
 
+mod check;
+mod demo;
+mod golden;
 mod guests;
+mod parts;
+mod repo;
+mod setup;
+mod suite;
+mod tidy;
 
 use clap::{Parser, Subcommand};
 
@@ -14,15 +22,41 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a station with the example modules and say what to try
+    Demo(demo::Options),
+    /// Set everything up and run all tests, as CI does
+    Test,
+    /// Run what a commit needs: fmt, clippy, unit tests with tidy, and the black-box tests that the change touches
+    Check {
+        /// All black-box tests, whatever was changed
+        #[arg(long)]
+        all: bool,
+    },
     /// Build the guest modules that are stale, into target/guest-modules
     Guests {
         /// The guests to build; all of them when none is named
         names: Vec<String>,
     },
+    /// Check what no compiler checks: arrows between crates, names, sizes, documents (also a test)
+    Tidy,
+    /// Rewrite the golden files; read the difference afterwards
+    Golden,
+    /// Print what to try with a demo station, when its ready line comes on stdin
+    #[command(hide = true)]
+    DemoGreet {
+        /// The station's program
+        station: std::path::PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Demo(options) => demo::start(&options),
+        Command::Test => suite::run_all(),
+        Command::Check { all } => check::run_all(all),
         Command::Guests { names } => guests::run(&names),
+        Command::Tidy => tidy::run(),
+        Command::Golden => golden::rewrite(),
+        Command::DemoGreet { station } => demo::greet(&station),
     }
 }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub modules_max: usize,
     /// Revisions of one module that the station keeps.
     pub revisions_max: usize,
+    /// How long a start waits for modules whose code must be compiled again, in milliseconds. The rest come later.
+    pub start_wait_ms_max: u64,
 }
 
 impl Default for Settings {
@@ -52,6 +54,8 @@ impl Default for Settings {
             },
             modules_max: 1_000,
             revisions_max: 1_000,
+            // Compiled code loads within milliseconds; only a compilation takes longer than this.
+            start_wait_ms_max: 3_000,
         }
     }
 }
@@ -63,7 +67,7 @@ pub struct Kernel<E: Executor> {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     logs: Arc<Logs>,
-    journal: Journal,
+    journal: Arc<Journal>,
     threads: Threads,
     pulse: Arc<Pulse>,
     state: ArcSwap<State>,
@@ -140,7 +144,7 @@ impl<E: Executor> Kernel<E> {
             clock,
             logs,
             pulse,
-            journal: Journal::default(),
+            journal: Arc::default(),
             state: ArcSwap::from_pointee(state),
             graph: ArcSwap::from_pointee(Graph::empty()),
             changing: Arc::default(),
@@ -152,24 +156,6 @@ impl<E: Executor> Kernel<E> {
         });
         kernel.load_all().await;
         Ok(kernel)
-    }
-
-    async fn load_all(&self) {
-        let state = self.state_now();
-        let mut modules = BTreeMap::new();
-        for (name, module) in &state.modules {
-            let Some(revision) = module.active_revision() else { continue };
-            let file = self.registry.artifact(&revision.digest);
-            match self.executor.load(revision.digest, &file, &revision.world).await {
-                Ok(loaded) => drop(modules.insert(revision.digest, loaded)),
-                Err(failure) => {
-                    tracing::error!(module = %name, revision = %revision.digest, %failure, "could not load");
-                    lock(&self.broken).insert(name.clone(), failure);
-                }
-            }
-        }
-        let graph = Graph::build(&*self.executor, &state, &self.assemble(&state, &modules));
-        self.graph.store(Arc::new(graph));
     }
 
     /// Everything that is loaded, with the settings that follow from `state`. Machine code comes from `fresh` or
@@ -276,6 +262,11 @@ impl<E: Executor> Kernel<E> {
         lock(&self.broken).get(module).cloned()
     }
 
+    /// Remembers why a module does not serve.
+    pub(crate) fn break_down(&self, module: &ModuleName, why: Failure) {
+        lock(&self.broken).insert(module.clone(), why);
+    }
+
     pub(crate) fn mended(&self, module: &ModuleName) {
         lock(&self.broken).remove(module);
     }
@@ -290,6 +281,10 @@ impl<E: Executor> Kernel<E> {
 
     pub(crate) fn show(&self, state: State, graph: Graph<E>) {
         self.state.store(Arc::new(state));
+        self.show_graph(graph);
+    }
+
+    pub(crate) fn show_graph(&self, graph: Graph<E>) {
         self.graph.store(Arc::new(graph));
     }
 
@@ -332,7 +327,7 @@ impl<E: Executor> Kernel<E> {
     }
 
     /// The last calls.
-    pub fn journal(&self) -> &Journal {
+    pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
 

@@ -11,6 +11,7 @@ pub mod graph;
 mod journal;
 mod kernel;
 mod lifecycle;
+mod loading;
 mod logs;
 pub mod meter;
 pub mod ports;

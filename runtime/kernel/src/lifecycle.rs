@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 
 /// Held by whoever changes something. Shared with the blocking task that writes, which may outlive its caller.
-type Guard = Arc<OwnedMutexGuard<()>>;
+pub(crate) type Guard = Arc<OwnedMutexGuard<()>>;
 
 /// A change that was worked out and not yet made.
 struct Plan<E: Executor> {
@@ -286,7 +286,7 @@ impl<E: Executor> Kernel<E> {
         .await
     }
 
-    async fn lock_changes(&self) -> Guard {
+    pub(crate) async fn lock_changes(&self) -> Guard {
         Arc::new(Arc::clone(self.changing()).lock_owned().await)
     }
 

@@ -1,6 +1,7 @@
 //! Root calls: admission, a call thread, the report.
 
 use crate::graph::{Found, Health, Node};
+use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::ports::Executor;
 use crate::tree::{Beginning, Cancel, Reason, Tree};
@@ -86,11 +87,16 @@ impl<E: Executor> Kernel<E> {
         let tree = Arc::new(tree);
         let permit = self.admit(node, &tree).await?;
         let mut guard = CancelOnDrop(Some(Arc::clone(&tree.cancel)));
-        let outcome = self.on_thread(&tree, call.entry, permit)?.await;
+        let account = Account {
+            journal: Arc::clone(self.journal()),
+            tree,
+            started_ms,
+            module: call.module,
+            function: named(&call.target),
+        };
+        let ended = self.on_thread(account, call.entry, permit)?.await;
         guard.0 = None;
-        let outcome = outcome.unwrap_or_else(|_| Err(internal()));
-        let function = named(&call.target);
-        Ok(self.finish(&tree, started_ms, call.module, function, outcome))
+        ended.map_err(|_| internal())
     }
 
     fn find(
@@ -138,49 +144,56 @@ impl<E: Executor> Kernel<E> {
         }
     }
 
+    /// Has a call thread run the call and write its report, which is kept also when nobody waits for it any more.
     fn on_thread(
         &self,
-        tree: &Arc<Tree<E>>,
+        account: Account<E>,
         entry: E::Entry,
         permit: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<Option<Value>, Failure>>, Failure> {
+    ) -> Result<oneshot::Receiver<Ended>, Failure> {
         let (send, receive) = oneshot::channel();
-        let running = self.register(tree);
-        let (executor, tree) = (Arc::clone(self.executor()), Arc::clone(tree));
+        let running = self.register(&account.tree);
+        let executor = Arc::clone(self.executor());
         let job = move || {
-            // The report must not be there before the place is free again, or a patient caller finds it taken.
-            let outcome = guarded(|| executor.run(&tree, entry));
+            let outcome = guarded(|| executor.run(&account.tree, entry));
+            let ended = account.close(outcome);
+            // The place must be free before the answer is there, or a patient caller finds it taken.
             drop((permit, running));
-            let _caller_may_be_gone = send.send(outcome);
+            let _caller_may_be_gone = send.send(ended);
         };
         let busy = |_| Failure::new(Code::StationBusy, "all call threads are taken and the queue is full; try again");
         self.threads().run(job).map_err(busy)?;
         Ok(receive)
     }
+}
 
-    fn finish(
-        &self,
-        tree: &Tree<E>,
-        started_ms: u64,
-        module: ModuleName,
-        function: FunctionPath,
-        outcome: Result<Option<Value>, Failure>,
-    ) -> Ended {
+/// What the report of a call is made of.
+struct Account<E: Executor> {
+    journal: Arc<Journal>,
+    tree: Arc<Tree<E>>,
+    started_ms: u64,
+    module: ModuleName,
+    function: FunctionPath,
+}
+
+impl<E: Executor> Account<E> {
+    fn close(self, outcome: Result<Option<Value>, Failure>) -> Ended {
+        let tree = &self.tree;
         let frames = tree.frames(outcome.is_err());
         let began_us = tree.deadline_us.saturating_sub(tree.deadline_ms.saturating_mul(1_000));
         let report = Arc::new(CallReport {
             id: tree.id,
-            started_ms,
+            started_ms: self.started_ms,
             principal: tree.principal.clone(),
-            module,
-            function,
+            module: self.module,
+            function: self.function,
             fuel: frames.first().map_or(0, |root| root.fuel),
             duration_us: tree.pulse.exact_us().saturating_sub(began_us),
             calls: tree.calls(),
             failure: outcome.as_ref().err().cloned(),
             frames,
         });
-        self.journal().record(Arc::clone(&report));
+        self.journal.record(Arc::clone(&report));
         Ended { result: outcome.ok().flatten(), report }
     }
 }

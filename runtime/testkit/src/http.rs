@@ -83,9 +83,11 @@ impl Request {
     /// When nobody listens.
     #[track_caller]
     pub fn start_claiming(&self, length: usize) -> Exchange {
-        let stream = TcpStream::connect(&self.addr).unwrap_or_else(|error| panic!("connecting to {}: {error}", self.addr));
+        let stream =
+            TcpStream::connect(&self.addr).unwrap_or_else(|error| panic!("connecting to {}: {error}", self.addr));
         stream.set_read_timeout(Some(Duration::from_secs(3 * WAIT_S_MAX))).unwrap();
-        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n", self.method, self.path);
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n", self.method, self.path);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             head += &format!("host: {}\r\n", self.addr);
         }
@@ -125,7 +127,9 @@ impl Exchange {
         answer.complete = match answer.header("transfer-encoding") {
             Some("chunked") => read_chunks(&mut reader, &mut answer.body).is_ok(),
             _ => match answer.header("content-length").and_then(|length| length.parse::<u64>().ok()) {
-                Some(length) => reader.take(length).read_to_end(&mut answer.body).is_ok_and(|read| read as u64 == length),
+                Some(length) => {
+                    reader.take(length).read_to_end(&mut answer.body).is_ok_and(|read| read as u64 == length)
+                }
                 None => reader.read_to_end(&mut answer.body).is_ok(),
             },
         };

@@ -267,7 +267,12 @@ impl Station {
         let asked = format!("{:?}", command.get_args().collect::<Vec<_>>());
         let output = command.output().expect("the binary starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Run { asked, code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Run {
+            asked,
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Deploys a guest under its own name, with everything that it asks for. It need not become ready.
@@ -291,11 +296,13 @@ impl Station {
         self.cli(&args)
     }
 
-    /// Deploys several guests under their own names; at the end all of them are ready.
+    /// Deploys several guests under their own names, in any order; at the end all of them are ready.
     #[track_caller]
     pub fn deploy_all(&self, names: &[&str]) {
         names.iter().for_each(|name| drop(self.deploy(name)));
-        names.iter().for_each(|name| assert_eq!(self.state(name), "ready", "{name} is not ready: {:#}", self.show(name)));
+        names
+            .iter()
+            .for_each(|name| assert_eq!(self.state(name), "ready", "{name} is not ready: {:#}", self.show(name)));
     }
 
     /// Uploads bytes as a component with everything that it asks for.
@@ -350,7 +357,8 @@ impl Station {
         let shown = self.show(module);
         let mut lines = String::new();
         for waiting in shown["waiting_for"].as_array().expect("a list") {
-            writeln!(lines, "{}: {}", waiting["interface"].as_str().unwrap(), waiting["reason"].as_str().unwrap()).unwrap();
+            writeln!(lines, "{}: {}", waiting["interface"].as_str().unwrap(), waiting["reason"].as_str().unwrap())
+                .unwrap();
         }
         lines.trim_end().to_owned()
     }
@@ -365,7 +373,12 @@ impl Station {
 }
 
 fn answered(asked: String, answer: &http::Answer) -> Run {
-    Run { asked, code: i32::from(answer.status >= 400), stdout: answer.text(), stderr: format!("status {}", answer.status) }
+    Run {
+        asked,
+        code: i32::from(answer.status >= 400),
+        stdout: answer.text(),
+        stderr: format!("status {}", answer.status),
+    }
 }
 
 impl Drop for Station {

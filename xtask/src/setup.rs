@@ -1,0 +1,27 @@
+//! What a fresh machine lacks and rustup can bring: the target that guests are built for.
+//!
+//! What the system's package manager must bring (a C compiler, node, Python's venv) is the business of the script
+//! `x`, which runs before any Rust does.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::repo::{asked, command, run, say};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Adds the guests' target where it is missing.
+///
+/// # Errors
+/// When there is no rustup to do it, or it fails.
+pub(crate) fn wasm_target() -> Result<()> {
+    let sysroot = asked(command("rustc").args(["--print", "sysroot"])).context("rustc is not installed")?;
+    if Path::new(&sysroot).join("lib/rustlib").join(TARGET).is_dir() {
+        say(&format!("the target {TARGET} is there"));
+        return Ok(());
+    }
+    say(&format!("rustup adds the target {TARGET}, some 20 MB"));
+    run(command("rustup").args(["target", "add", TARGET]))
+        .with_context(|| format!("the guests need {TARGET}; get it with `rustup target add {TARGET}`"))
+}
