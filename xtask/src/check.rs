@@ -99,7 +99,8 @@ fn test_module(path: &str) -> Option<String> {
 
 /// The files that changed; when git cannot tell, the root manifest, which reaches everything.
 fn changed() -> Vec<String> {
-    let base = ["origin/main", "HEAD~1"].iter().find_map(|base| asked(command("git").args(["merge-base", "HEAD", base])));
+    let base =
+        ["origin/main", "HEAD~1"].iter().find_map(|base| asked(command("git").args(["merge-base", "HEAD", base])));
     let base = base.unwrap_or_else(|| "HEAD".to_owned());
     let tracked = asked(command("git").args(["diff", "--name-only", &base]));
     let new = asked(command("git").args(["ls-files", "--others", "--exclude-standard"]));

@@ -96,7 +96,8 @@ pub(crate) fn start(options: &Options) -> Result<()> {
 
 /// The examples that could be built here. Those in JavaScript and Python only where their tools are.
 fn build_examples() -> Result<Vec<&'static Example>> {
-    let rust: Vec<_> = EXAMPLES.iter().filter(|example| example.always).map(|example| example.name.to_owned()).collect();
+    let rust: Vec<_> =
+        EXAMPLES.iter().filter(|example| example.always).map(|example| example.name.to_owned()).collect();
     guests::run(&rust)?;
     let mut there: Vec<&str> = rust.iter().map(String::as_str).collect();
     for example in EXAMPLES.iter().filter(|example| !example.always) {
@@ -155,7 +156,8 @@ fn yaml(examples: &[&Example], (gateway, admin): (SocketAddr, SocketAddr)) -> St
 /// Replaces this process by the station, with a child at its stdout that greets the person.
 fn become_station(station: &Path, config: &Path) -> Result<()> {
     let mut greeter = Command::new(std::env::current_exe()?);
-    let greeter = greeter.arg("demo-greet").arg(station).stdin(Stdio::piped()).spawn().context("starting the greeter")?;
+    let greeter =
+        greeter.arg("demo-greet").arg(station).stdin(Stdio::piped()).spawn().context("starting the greeter")?;
     let ready_line = greeter.stdin.context("the greeter has no input")?;
     let error = Command::new(station).arg("serve").arg("--config").arg(config).stdout(ready_line).exec();
     bail!("{} could not be started: {error}", station.display())

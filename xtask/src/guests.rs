@@ -5,8 +5,10 @@
 //! [`stamp`]). Components land in `target/guest-modules/<name>.wasm`; nothing is installed outside `target/`.
 //!
 //! A machine without node or Python still builds the Rust guests: when no names are given, a language whose tools
-//! are missing is skipped and the reason printed. A guest asked for by name must build, or this fails.
+//! are missing is skipped and the reason printed. A guest asked for by name must build, or this fails. Guests that are
+//! composed of others (see [`composed`]) are built only by name, after the guests that they are made of.
 
+mod composed;
 mod guest;
 mod js;
 mod python;
@@ -56,28 +58,37 @@ impl Places {
     }
 }
 
-/// Builds the named guests, or all of them, as far as they are stale.
+/// Builds the named guests, or all that are not composed of others, as far as they are stale.
 pub(crate) fn run(names: &[String]) -> Result<()> {
     let places = Places::new()?;
-    let wanted = select(guest::discover(&places.sources())?, names)?;
-    let total = wanted.len();
+    let wanted = select(guest::discover(&places.sources())?, composed::all(), names)?;
     std::fs::create_dir_all(&places.components)?;
-    let stale = stale(&places, wanted)?;
+    build_stale(&places, wanted.guests, names.is_empty())?;
+    match wanted.composed.is_empty() {
+        true => Ok(()),
+        false => build_stale(&places, wanted.composed, false),
+    }
+}
+
+/// Builds what is stale of these guests. `lenient`: skips those whose tools are missing.
+fn build_stale(places: &Places, wanted: Vec<Guest>, lenient: bool) -> Result<()> {
+    let total = wanted.len();
+    let stale = stale(places, wanted)?;
     say(&format!("{total} guests wanted, {} to build", stale.len()));
 
     let mut ready = Vec::new();
-    for language in [Language::Rust, Language::Js, Language::Python] {
+    for language in [Language::Rust, Language::Js, Language::Python, Language::Composed] {
         let guests: Vec<&Guest> = stale.iter().filter(|guest| guest.language == language).collect();
         if guests.is_empty() {
             continue;
         }
         match tools::check(language) {
             Ok(()) => ready.push((language, guests)),
-            Err(missing) if names.is_empty() => say(&format!("skipped, {} in {language}: {missing:#}", guests.len())),
+            Err(missing) if lenient => say(&format!("skipped, {} in {language}: {missing:#}", guests.len())),
             Err(missing) => return Err(missing),
         }
     }
-    ready.iter().try_for_each(|(language, guests)| build(&places, *language, guests))
+    ready.iter().try_for_each(|(language, guests)| build(places, *language, guests))
 }
 
 fn build(places: &Places, language: Language, guests: &[&Guest]) -> Result<()> {
@@ -85,19 +96,29 @@ fn build(places: &Places, language: Language, guests: &[&Guest]) -> Result<()> {
         Language::Rust => rust::build(places, guests),
         Language::Js => js::build(places, guests),
         Language::Python => python::build(places, guests),
+        Language::Composed => composed::build(places, guests),
     }
 }
 
-/// Keeps the guests with these names, all when there are none; every unknown name is reported.
-fn select(all: Vec<Guest>, names: &[String]) -> Result<Vec<Guest>> {
-    let unknown: Vec<&str> =
-        names.iter().map(String::as_str).filter(|name| all.iter().all(|guest| guest.name != *name)).collect();
+/// What is wanted, in the order in which it is built.
+struct Wanted {
+    guests: Vec<Guest>,
+    composed: Vec<Guest>,
+}
+
+/// Keeps the guests with these names and the parts of the composed ones; without names all but the composed ones.
+/// Every unknown name is reported.
+fn select(all: Vec<Guest>, composed: Vec<Guest>, names: &[String]) -> Result<Wanted> {
+    let known = || all.iter().chain(&composed).map(|guest| guest.name.as_str());
+    let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| known().all(|it| it != *name)).collect();
     if !unknown.is_empty() {
-        let known: Vec<&str> = all.iter().map(|guest| guest.name.as_str()).collect();
+        let known: Vec<&str> = known().collect();
         bail!("no guest is named {}; there are: {}", unknown.join(", "), known.join(", "));
     }
-    let asked = |guest: &Guest| names.is_empty() || names.contains(&guest.name);
-    Ok(all.into_iter().filter(asked).collect())
+    let composed: Vec<Guest> = composed.into_iter().filter(|guest| names.contains(&guest.name)).collect();
+    let is_part = |name: &String| composed.iter().any(|guest| guest.recipe.parts.contains(name));
+    let asked = |guest: &Guest| names.is_empty() || names.contains(&guest.name) || is_part(&guest.name);
+    Ok(Wanted { guests: all.into_iter().filter(asked).collect(), composed })
 }
 
 fn stale(places: &Places, guests: Vec<Guest>) -> Result<Vec<Guest>> {

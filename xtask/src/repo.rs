@@ -18,7 +18,7 @@ pub(crate) fn target() -> PathBuf {
 
 /// True on a machine that nobody sits at: warnings become errors, and no test is given up early.
 pub(crate) fn is_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| value != "" && value != "false")
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 /// A cargo command in the repository, with the cargo that runs this program.

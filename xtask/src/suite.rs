@@ -80,9 +80,7 @@ fn guest_tests() -> Result<()> {
         .current_dir(&guests)
         .env_remove("CARGO_TARGET_DIR"))?;
     run(command("node").args(["--test", "--test-reporter=spec"]).current_dir(example(&guests, "tags-js")?))?;
-    run(command("python3")
-        .args(["-B", "-m", "unittest", "--quiet"])
-        .current_dir(example(&guests, "deadlines-py")?))
+    run(command("python3").args(["-B", "-m", "unittest", "--quiet"]).current_dir(example(&guests, "deadlines-py")?))
 }
 
 fn example(guests: &Path, name: &str) -> Result<std::path::PathBuf> {

@@ -105,7 +105,7 @@ fn define(
     for (name, ty) in resources_of(component, import) {
         if let Some(known) = resources.iter().find(|known| known.ty == ty) {
             let ty = ResourceType::host_dynamic(known.number);
-            instance.resource(&name, ty, move |caller, key| broker::drop_handle(caller, key))?;
+            instance.resource(&name, ty, broker::drop_handle)?;
         }
     }
     define_functions(&mut instance, at, import)
@@ -123,7 +123,7 @@ fn define_functions(to: &mut LinkerInstance<'_, Ctx>, import: usize, interface: 
 fn function_indexes(component: &Component, export: &Interface) -> Option<Vec<ComponentExportIndex>> {
     let parent = match export.root {
         true => None,
-        false => Some(component.get_export_index(None, &export.name.to_string())?),
+        false => Some(component.get_export_index(None, export.name.to_string())?),
     };
     export.functions.iter().map(|function| component.get_export_index(parent.as_ref(), &function.name)).collect()
 }

@@ -15,9 +15,9 @@ const CAPS: &[(&str, u64)] = &[
     ("body_bytes_max", 2 << 20),   // Python: 427 KB
     ("data_segments_max", 50_000), // JavaScript: 10,000
     ("data_bytes_max", 64 << 20),  // Python: 11 MB
-    ("imports_max", 10_000),        // Python: 2,298
-    ("exports_max", 20_000),        // Python: 4,217
-    ("nesting_max", 8),       // 2
+    ("imports_max", 10_000),       // Python: 2,298
+    ("exports_max", 20_000),       // Python: 4,217
+    ("nesting_max", 8),            // 2
     ("instances_max", 1_000),      // Python: 66
     ("components_max", 200),       // 3
     ("modules_max", 200),          // Python: 14

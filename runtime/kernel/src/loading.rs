@@ -44,6 +44,7 @@ impl<E: Executor> Kernel<E> {
         self.relink(&arrived);
         if !loading.is_empty() {
             tracing::warn!(modules = loading.len(), "serving while these are compiled again");
+            #[expect(clippy::disallowed_methods, reason = "it ends by itself when the last module has arrived")]
             tokio::spawn(Arc::clone(self).take_the_rest(loading));
         }
     }

@@ -234,6 +234,8 @@ pub(crate) fn no_such_module(module: &ModuleName) -> Failure {
 fn named(target: &Target) -> FunctionPath {
     match target {
         Target::Function(path) => path.clone(),
-        Target::Handler(name) => FunctionPath { interface: None, function: (*name).to_owned() },
+        Target::Handler(name) => {
+            name.parse().unwrap_or_else(|_| FunctionPath { interface: None, function: (*name).to_owned() })
+        }
     }
 }

@@ -6,11 +6,11 @@
 //!
 //! A tree lives on one thread. Other threads may only [`cancel`](Cancel::set) it.
 
-use crate::graph::{Found, Graph, NodeIndex};
+use crate::graph::{Found, Graph, Node, NodeIndex};
 use crate::logs::Logs;
 use crate::ports::{Clock, Executor};
 use crate::threads::{self, Pulse};
-use station_model::{CallId, Code, Failure, Frame, Location, ModuleName, Outcome};
+use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName, Outcome};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU8, AtomicU64, Ordering},
@@ -340,7 +340,7 @@ impl<E: Executor> Tree<E> {
             Called::Drop { export } => {
                 (node.world.exports.get(*export).map(|e| e.name.clone()), "[resource-drop]".to_owned())
             }
-            Called::Handler(name) => (None, (*name).to_owned()),
+            Called::Handler(name) => handler(node, name),
         };
         Some(Frame {
             module: node.name.clone(),
@@ -357,6 +357,13 @@ impl<E: Executor> Tree<E> {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The interface of a handler as the module exports it, with its version, and the function.
+fn handler<E: Executor>(node: &Node<E>, name: &str) -> (Option<InterfaceName>, String) {
+    let Ok(FunctionPath { interface: Some(wanted), function }) = name.parse() else { return (None, name.to_owned()) };
+    let exported = node.world.exports.iter().find(|export| export.name.same_interface(&wanted));
+    (Some(exported.map_or(wanted, |export| export.name.clone())), function)
 }
 
 impl Book {

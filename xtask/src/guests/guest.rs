@@ -18,6 +18,8 @@ pub(super) enum Language {
     Js,
     /// componentize-py from PyPI.
     Python,
+    /// None: other guests, put together by wasm-tools from PyPI.
+    Composed,
 }
 
 impl fmt::Display for Language {
@@ -26,6 +28,7 @@ impl fmt::Display for Language {
             Self::Rust => "Rust",
             Self::Js => "JavaScript",
             Self::Python => "Python",
+            Self::Composed => "no language, being composed",
         })
     }
 }
@@ -43,7 +46,7 @@ pub(super) struct Guest {
     pub(super) recipe: Recipe,
 }
 
-/// What `guest.json` says.
+/// What `guest.json` says, or for a composed guest the list of them.
 #[derive(Debug, Default)]
 pub(super) struct Recipe {
     /// The componentizer, which is also the folder below `toolchains` that holds its lock file.
@@ -56,6 +59,8 @@ pub(super) struct Recipe {
     pub(super) wit: Vec<PathBuf>,
     /// Further arguments for the componentizer.
     pub(super) arguments: Vec<String>,
+    /// The guests that it is composed of, the one that keeps its exports first.
+    pub(super) parts: Vec<String>,
 }
 
 /// All guests, sorted by name.
@@ -104,6 +109,7 @@ fn parse(folder: &Path, text: &str) -> Result<(Language, Recipe)> {
         source: text("source")?,
         wit: list(&json, "wit").into_iter().map(|path| folder.join(path)).collect(),
         arguments: list(&json, "arguments"),
+        parts: Vec::new(),
     };
     Ok((language, recipe))
 }

@@ -1,4 +1,4 @@
-//! Python guests: componentize-py from PyPI, by hash, in a venv below `target/guest-toolchains`.
+//! Python guests, by componentize-py; and tools from PyPI in general, by hash, in venvs below `target/guest-toolchains`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,19 +10,19 @@ use super::{Places, publish_timed, say, toolchain, tools};
 
 /// Builds the guests one after the other: each takes both processors anyway.
 pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
-    let venv = install(places)?;
+    let venv = install(places, "componentize-py", "17 MB")?;
     for guest in guests {
         publish_timed(places, guest, || componentize(places, &venv, guest))?;
     }
     Ok(())
 }
 
-/// Installs what the requirements name, with the hashes they name, unless that has been done.
-fn install(places: &Places) -> Result<PathBuf> {
-    let lock = places.sources().join("toolchains/componentize-py");
-    let folder = places.toolchains.join("componentize-py");
+/// Installs what the tool's requirements name, with the hashes they name, unless that has been done.
+pub(super) fn install(places: &Places, tool: &str, size: &str) -> Result<PathBuf> {
+    let lock = places.sources().join("toolchains").join(tool);
+    let folder = places.toolchains.join(tool);
     toolchain::install_once(places, &lock, &folder, || {
-        say("pip installs componentize-py (17 MB) into a venv below target/guest-toolchains");
+        say(&format!("pip installs {tool} ({size}) into a venv below target/guest-toolchains"));
         tools::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);

@@ -48,9 +48,12 @@ fn inputs(places: &Places, guest: &Guest) -> Vec<PathBuf> {
             sources.join("wit"),
             places.root.join("wit"),
         ]),
-        Language::Js | Language::Python => inputs.push(sources.join("toolchains").join(&guest.recipe.tool)),
+        Language::Js | Language::Python | Language::Composed => {
+            inputs.push(sources.join("toolchains").join(&guest.recipe.tool))
+        }
     }
     inputs.extend(guest.recipe.wit.iter().cloned());
+    inputs.extend(guest.recipe.parts.iter().map(|part| places.component(part)));
     inputs
 }
 

@@ -21,7 +21,7 @@ pub(super) fn check(language: Language) -> Result<()> {
     match language {
         Language::Rust => check_rust(),
         Language::Js => check_js().context(NO_NODE),
-        Language::Python => check_python().context(NO_PYTHON),
+        Language::Python | Language::Composed => check_python().context(NO_PYTHON),
     }
 }
 

@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn an_arrow_of_tests_is_free() {
-        let planted = tree(&[("station-kernel", &[("station-testkit", false), ("rusqlite", false)]), ("station-testkit", &[])]);
+        let planted =
+            tree(&[("station-kernel", &[("station-testkit", false), ("rusqlite", false)]), ("station-testkit", &[])]);
         assert!(only_along_arrows(&planted).is_empty() && named_only_there(&planted).is_empty());
     }
 

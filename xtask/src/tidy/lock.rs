@@ -46,9 +46,16 @@ const ALLOWED: &str = "xtask/src/tidy/duplicates.txt";
 /// wasmtime's own crates are named with the exact version and without default features.
 pub(super) fn wasmtime_is_pinned(tree: &Tree) -> Vec<String> {
     let of = |package: &Package| {
-        let wasmtime = package.dependencies.iter().filter(|it| it.name == "wasmtime" || it.name.starts_with("wasmtime-"));
+        let wasmtime =
+            package.dependencies.iter().filter(|it| it.name == "wasmtime" || it.name.starts_with("wasmtime-"));
         let loose = wasmtime.filter(|it| it.version != WASMTIME || it.defaults);
-        loose.map(|it| format!("{} names {} as {:?}; it must be {WASMTIME:?} without default features", package.name, it.name, it.version))
+        loose
+            .map(|it| {
+                format!(
+                    "{} names {} as {:?}; it must be {WASMTIME:?} without default features",
+                    package.name, it.name, it.version
+                )
+            })
             .collect::<Vec<_>>()
     };
     tree.members.iter().flat_map(of).collect()
@@ -82,16 +89,26 @@ pub(super) fn duplicates_have_reasons(tree: &Tree) -> Vec<String> {
     let twice = twice.map(|(name, versions)| {
         format!("{name} is in {LOCK} as {}; use one, or write the reason into {ALLOWED}", versions.join(" and "))
     });
-    let empty = reasons.iter().filter(|(_, why)| why.is_empty()).map(|(name, _)| format!("{name} in {ALLOWED} has no reason"));
-    let stale = reasons.keys().filter(|name| !is_twice(name)).map(|name| format!("{name} in {ALLOWED} is there once; remove it"));
+    let empty =
+        reasons.iter().filter(|(_, why)| why.is_empty()).map(|(name, _)| format!("{name} in {ALLOWED} has no reason"));
+    let stale = reasons
+        .keys()
+        .filter(|name| !is_twice(name))
+        .map(|name| format!("{name} in {ALLOWED} is there once; remove it"));
     twice.chain(empty).chain(stale).collect()
 }
 
 /// Two copies of the parser of WIT would be two opinions on what a component says.
 pub(super) fn one_wit_parser(tree: &Tree) -> Vec<String> {
     let locked = versions(tree.text(LOCK));
-    let of = |name: &str| locked.get(name).filter(|versions| versions.len() > 1).map(|versions| (name.to_owned(), versions.join(" and ")));
-    ["wit-parser", "wasmparser"].into_iter().filter_map(of).map(|(name, versions)| format!("{name} is in {LOCK} as {versions}")).collect()
+    let of = |name: &str| {
+        locked.get(name).filter(|versions| versions.len() > 1).map(|versions| (name.to_owned(), versions.join(" and ")))
+    };
+    ["wit-parser", "wasmparser"]
+        .into_iter()
+        .filter_map(of)
+        .map(|(name, versions)| format!("{name} is in {LOCK} as {versions}"))
+        .collect()
 }
 
 fn is_excused(reasons: &BTreeMap<&str, &str>, name: &str) -> bool {
@@ -129,7 +146,10 @@ mod tests {
     use super::*;
 
     fn lock(packages: &[(&str, &str)]) -> String {
-        packages.iter().map(|(name, version)| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n\n")).collect()
+        packages
+            .iter()
+            .map(|(name, version)| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n\n"))
+            .collect()
     }
 
     fn pinned(version: &str, defaults: bool) -> Vec<String> {
@@ -149,7 +169,10 @@ mod tests {
     fn a_new_feature_and_a_lost_one_are_found() {
         let with = |features: &[&str]| {
             let features = features.iter().map(|&feature| feature.to_owned()).collect();
-            wasmtime_has_the_golden_features(&Tree { features: [("wasmtime-wasi".into(), features)].into(), ..Default::default() })
+            wasmtime_has_the_golden_features(&Tree {
+                features: [("wasmtime-wasi".into(), features)].into(),
+                ..Default::default()
+            })
         };
         assert!(with(&["p2"]).is_empty());
         assert!(with(&["p2", "p3"])[0].contains("p3"));

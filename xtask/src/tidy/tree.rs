@@ -63,7 +63,9 @@ impl Tree {
     /// The files that are, or lie below, one of these places.
     pub(super) fn below<'a>(&'a self, places: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let inside = move |path: &str| {
-            places.iter().any(|place| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+            places
+                .iter()
+                .any(|place| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         };
         self.files.iter().filter(move |(path, _)| inside(path)).map(|(path, text)| (path.as_str(), text.as_str()))
     }
