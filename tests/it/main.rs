@@ -12,7 +12,9 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod failures;
 mod linking;
+mod resources;
 mod text;
 mod types;
 

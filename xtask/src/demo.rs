@@ -139,6 +139,7 @@ fn yaml(examples: &[&Example], (gateway, admin): (SocketAddr, SocketAddr)) -> St
          station: {{ name: demo, data: data }}\n\
          gateway: {{ listen: \"{gateway}\" }}\n\
          admin: {{ listen: \"{admin}\" }}\n\
+         cache: {{ dir: cache }}\n\
          modules:\n"
     );
     for example in examples {

@@ -283,8 +283,8 @@ pub(crate) fn value(value: &Val, ty: &Type) -> Result<Value, Failure> {
         (Val::S64(v), _) => json!(v),
         (Val::U64(v), _) if *v > EXACT_MAX => json!(v.to_string()),
         (Val::U64(v), _) => json!(v),
-        (Val::Float32(v), _) => number(f64::from(*v), || v.to_string()),
-        (Val::Float64(v), _) => number(*v, || v.to_string()),
+        (Val::Float32(v), _) => float32_out(*v),
+        (Val::Float64(v), _) => number(*v),
         (Val::Char(v), _) => json!(v.to_string()),
         (Val::String(v), _) => json!(v),
         (Val::Enum(v), _) => json!(v),
@@ -320,7 +320,13 @@ pub(crate) fn value(value: &Val, ty: &Type) -> Result<Value, Failure> {
     })
 }
 
-fn number(wide: f64, _shortest: impl Fn() -> String) -> Value {
+/// An `f32` in its own shortest digits (0.1), not in those of the `f64` that it widens to (0.10000000149011612).
+fn float32_out(narrow: f32) -> Value {
+    let shortest = narrow.to_string().parse().unwrap_or_else(|_| f64::from(narrow));
+    number(if narrow.is_finite() { shortest } else { f64::from(narrow) })
+}
+
+fn number(wide: f64) -> Value {
     match wide {
         v if v.is_nan() => json!("NaN"),
         f64::INFINITY => json!("Infinity"),

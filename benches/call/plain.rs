@@ -1,0 +1,109 @@
+//! Calls between the host and one guest, by wasmtime's typed interface: what crossing the border once costs.
+
+use crate::payload::{Payload, Timed, time};
+use station_testkit::guest;
+use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, Linker, Lower, TypedFunc};
+use wasmtime::{Config, Engine, OptLevel, Store, StoreContextMut};
+
+const SINK: &str = "fixture:payload/sink@1.0.0";
+const SOURCE: &str = "fixture:payload/source@1.0.0";
+/// As the station sets it.
+const WASM_STACK_BYTES: usize = 256 * 1024;
+
+/// The two guests without a station.
+pub struct Plain {
+    engine: Engine,
+    sink: Component,
+    source: Component,
+}
+
+/// One of them, instantiated.
+struct Guest {
+    store: Store<()>,
+    instance: Instance,
+    interface: &'static str,
+}
+
+impl Plain {
+    /// Compiles them with those settings of the station that reach a call.
+    pub fn new() -> Self {
+        let mut config = Config::new();
+        config
+            .concurrency_support(false)
+            .cranelift_opt_level(OptLevel::Speed)
+            .consume_fuel(true)
+            .epoch_interruption(true)
+            .max_wasm_stack(WASM_STACK_BYTES);
+        let engine = Engine::new(&config).expect("an engine");
+        let load = |name| Component::from_file(&engine, guest(name)).expect("the guest compiles");
+        Self { sink: load("payload-sink"), source: load("payload-source"), engine }
+    }
+
+    /// The host calls the function that the payload is for.
+    pub fn host_to_guest(&self, payload: Payload) -> Timed {
+        let mut sink = self.sink();
+        let bytes = vec![b'x'; payload.bytes().unwrap_or(0) as usize];
+        match payload {
+            Payload::Add => Box::new(move |times| {
+                let add = sink.function::<(u32, u32), (u32,)>("add");
+                time(times, || add.call(&mut sink.store, (1, 2)).expect("it adds"))
+            }),
+            Payload::OneWay(_) => Box::new(move |times| {
+                let take = sink.function::<(&[u8],), (u64,)>("sink");
+                time(times, || take.call(&mut sink.store, (&bytes,)).expect("it takes the bytes"))
+            }),
+            Payload::BothWays(_) => Box::new(move |times| {
+                let echo = sink.function::<(&[u8],), (Vec<u8>,)>("echo-bytes");
+                time(times, || echo.call(&mut sink.store, (&bytes,)).expect("it gives the bytes back"))
+            }),
+        }
+    }
+
+    /// The host calls `add`, and a guest calls an `add` of the host.
+    pub fn both_crossings(&self) -> Timed {
+        let mut inward = self.host_to_guest(Payload::Add);
+        let mut outward = self.guest_to_host();
+        Box::new(move |times| inward(times) + outward(times))
+    }
+
+    /// A guest calls `add` of the host in a loop.
+    fn guest_to_host(&self) -> Timed {
+        let mut linker = Linker::new(&self.engine);
+        let add = |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| Ok((a.wrapping_add(b),));
+        linker.instance(SINK).and_then(|mut sink| sink.func_wrap("add", add)).expect("a host function");
+        let mut source = Guest::new(linker, &self.source, SOURCE);
+        Box::new(move |times| {
+            let looped = source.function::<(u32,), (u64,)>("loop-add");
+            let times = u32::try_from(times).expect("so many calls in one loop");
+            time(1, || looped.call(&mut source.store, (times,)).expect("it loops"))
+        })
+    }
+
+    fn sink(&self) -> Guest {
+        Guest::new(Linker::new(&self.engine), &self.sink, SINK)
+    }
+}
+
+impl Guest {
+    /// With imports that trap where `linker` has nothing: the guests name WASI but never call it.
+    fn new(mut linker: Linker<()>, component: &Component, interface: &'static str) -> Self {
+        linker.define_unknown_imports_as_traps(component).expect("the rest of the imports");
+        let mut store = Store::new(component.engine(), ());
+        store.set_epoch_deadline(u64::MAX / 2);
+        store.set_fuel(u64::MAX).expect("fuel is on");
+        let instance = linker.instantiate(&mut store, component).expect("an instance");
+        Self { store, instance, interface }
+    }
+
+    /// A function of its interface, ready to be called with all the fuel there is.
+    fn function<P, R>(&mut self, name: &str) -> TypedFunc<P, R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.store.set_fuel(u64::MAX).expect("fuel is on");
+        let interface = self.instance.get_export_index(&mut self.store, None, self.interface).expect("the interface");
+        let index = self.instance.get_export_index(&mut self.store, Some(&interface), name).expect("the function");
+        self.instance.get_typed_func(&mut self.store, index).expect("the function's type")
+    }
+}
