@@ -4,7 +4,7 @@ use crate::payload::{Payload, Timed, time};
 use std::hint::black_box;
 
 /// One copy per direction, each into a buffer of its own, as two modules have.
-pub fn memcpy(payload: Payload) -> Timed {
+pub(crate) fn memcpy(payload: Payload) -> Timed {
     let bytes = payload.bytes().unwrap_or(0) as usize;
     let from = vec![b'x'; bytes];
     let (mut there, mut back) = (vec![0; bytes], vec![0; bytes]);

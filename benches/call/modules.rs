@@ -27,7 +27,7 @@ const BYTES_PER_TREE: u64 = 1_000_000_000;
 const VAL_BYTES: u64 = 40;
 
 /// A station with the modules.
-pub struct Modules {
+pub(crate) struct Modules {
     station: Station,
     runtime: Runtime,
     _data: TempDir,
@@ -35,7 +35,7 @@ pub struct Modules {
 
 impl Modules {
     /// Starts the station, which compiles the modules.
-    pub fn start() -> Rc<Self> {
+    pub(crate) fn start() -> Rc<Self> {
         let data = TempDir::new().expect("a folder for the station");
         let runtime = Runtime::new().expect("a runtime");
         let station = runtime.block_on(Station::start(settings(&data))).expect("the station starts");
@@ -43,17 +43,17 @@ impl Modules {
     }
 
     /// The payload from module to module through the broker.
-    pub fn brokered(self: &Rc<Self>, payload: Payload) -> Timed {
+    pub(crate) fn brokered(self: &Rc<Self>, payload: Payload) -> Timed {
         self.timed(BROKERED, payload)
     }
 
     /// The payload within the composed module.
-    pub fn composed(self: &Rc<Self>, payload: Payload) -> Timed {
+    pub(crate) fn composed(self: &Rc<Self>, payload: Payload) -> Timed {
         self.timed(COMPOSED, payload)
     }
 
     /// Makes sure that both do the same work.
-    pub fn check_agreement(&self, payload: Payload) {
+    pub(crate) fn check_agreement(&self, payload: Payload) {
         let (brokered, composed) = (self.call(BROKERED, payload, 3), self.call(COMPOSED, payload, 3));
         assert_eq!(brokered, composed, "{payload}: the brokered and the composed modules differ");
     }

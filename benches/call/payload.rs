@@ -9,18 +9,18 @@ const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
 
 /// Does something so many times, and says how long that took.
-pub type Timed = Box<dyn FnMut(u64) -> Duration>;
+pub(crate) type Timed = Box<dyn FnMut(u64) -> Duration>;
 
 /// One thing to measure.
-pub struct Case {
-    pub payload: Payload,
-    pub contender: Contender,
-    pub timed: Timed,
+pub(crate) struct Case {
+    pub(crate) payload: Payload,
+    pub(crate) contender: Contender,
+    pub(crate) timed: Timed,
 }
 
 /// What a call carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
+pub(crate) enum Payload {
     /// Two scalars there and one back.
     Add,
     /// So many bytes there, and their number back.
@@ -31,7 +31,7 @@ pub enum Payload {
 
 /// Who makes the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contender {
+pub(crate) enum Contender {
     Brokered,
     Composed,
     HostToGuest,
@@ -40,7 +40,7 @@ pub enum Contender {
 }
 
 impl Payload {
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Add,
         Self::OneWay(64),
         Self::BothWays(64),
@@ -53,7 +53,7 @@ impl Payload {
     ];
 
     /// Bytes of a list in one direction; none for scalars.
-    pub fn bytes(self) -> Option<u32> {
+    pub(crate) fn bytes(self) -> Option<u32> {
         match self {
             Self::Add => None,
             Self::OneWay(bytes) | Self::BothWays(bytes) => Some(bytes),
@@ -61,7 +61,7 @@ impl Payload {
     }
 
     /// The function of `payload-source` that sends it again and again.
-    pub fn function(self) -> &'static str {
+    pub(crate) fn function(self) -> &'static str {
         match self {
             Self::Add => "loop-add",
             Self::OneWay(_) => "send",
@@ -70,7 +70,7 @@ impl Payload {
     }
 
     /// The arguments of that function.
-    pub fn arguments(self, times: u64) -> Vec<Value> {
+    pub(crate) fn arguments(self, times: u64) -> Vec<Value> {
         match self {
             Self::Add => vec![json!(times)],
             Self::OneWay(bytes) | Self::BothWays(bytes) => vec![json!(bytes), json!(times)],
@@ -94,7 +94,7 @@ impl fmt::Display for Payload {
 }
 
 impl Contender {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Brokered => "brokered",
             Self::Composed => "composed",
@@ -106,7 +106,7 @@ impl Contender {
 }
 
 /// Times a loop of `work`.
-pub fn time<T>(times: u64, mut work: impl FnMut() -> T) -> Duration {
+pub(crate) fn time<T>(times: u64, mut work: impl FnMut() -> T) -> Duration {
     let start = Instant::now();
     for _ in 0..times {
         black_box(work());

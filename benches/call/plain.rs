@@ -11,7 +11,7 @@ const SOURCE: &str = "fixture:payload/source@1.0.0";
 const WASM_STACK_BYTES: usize = 256 * 1024;
 
 /// The two guests without a station.
-pub struct Plain {
+pub(crate) struct Plain {
     engine: Engine,
     sink: Component,
     source: Component,
@@ -26,7 +26,7 @@ struct Guest {
 
 impl Plain {
     /// Compiles them with those settings of the station that reach a call.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut config = Config::new();
         config
             .concurrency_support(false)
@@ -40,7 +40,7 @@ impl Plain {
     }
 
     /// The host calls the function that the payload is for.
-    pub fn host_to_guest(&self, payload: Payload) -> Timed {
+    pub(crate) fn host_to_guest(&self, payload: Payload) -> Timed {
         let mut sink = self.sink();
         let bytes = vec![b'x'; payload.bytes().unwrap_or(0) as usize];
         match payload {
@@ -60,7 +60,7 @@ impl Plain {
     }
 
     /// The host calls `add`, and a guest calls an `add` of the host.
-    pub fn both_crossings(&self) -> Timed {
+    pub(crate) fn both_crossings(&self) -> Timed {
         let mut inward = self.host_to_guest(Payload::Add);
         let mut outward = self.guest_to_host();
         Box::new(move |times| inward(times) + outward(times))

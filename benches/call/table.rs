@@ -14,7 +14,7 @@ const SAVE: &str = "STATION_BENCH_SAVE";
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/call.json");
 
 /// Ours against one reference.
-pub struct Row {
+pub(crate) struct Row {
     payload: Payload,
     reference: Contender,
     ours_ns: f64,
@@ -25,7 +25,7 @@ pub struct Row {
 }
 
 /// Measures every case once per round.
-pub fn measure(cases: &mut [Case]) -> Vec<Row> {
+pub(crate) fn measure(cases: &mut [Case]) -> Vec<Row> {
     let times: Vec<u64> = cases.iter_mut().map(calibrate).collect();
     let mut samples = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for _ in 0..ROUNDS {
@@ -88,7 +88,7 @@ fn goal(payload: Payload, reference: Contender) -> Option<f64> {
 }
 
 /// Prints the table.
-pub fn print(rows: &[Row]) {
+pub(crate) fn print(rows: &[Row]) {
     println!("\nA brokered call against references of the same run: medians of {ROUNDS} rounds, profile {}", profile());
     println!("{:<18} {:>10}   {:<15} {:>10} {:>9} {:>7}", "what", "ours", "reference", "", "ratio", "goal");
     for row in rows {
@@ -105,7 +105,7 @@ pub fn print(rows: &[Row]) {
 }
 
 /// Writes the table for the next reader, when that was asked for.
-pub fn save_if_asked(rows: &[Row]) {
+pub(crate) fn save_if_asked(rows: &[Row]) {
     if std::env::var_os(SAVE).is_none_or(|value| value != "1") {
         return;
     }

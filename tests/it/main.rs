@@ -12,9 +12,11 @@
     reason = "helpers of tests are tests, too"
 )]
 
+mod admin;
 mod failures;
 mod linking;
 mod resources;
+mod restart;
 mod text;
 mod types;
 

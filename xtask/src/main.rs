@@ -11,6 +11,7 @@ mod suite;
 mod tidy;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Build, check and measure Station
 #[derive(Parser)]
@@ -49,8 +50,19 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In one line: a backtrace of this program tells nobody why a build failed.
+            repo::say(&format!("\nxtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(options) => demo::start(&options),
         Command::Test => suite::run_all(),
         Command::Check { all } => check::run_all(all),

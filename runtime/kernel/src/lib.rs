@@ -18,6 +18,8 @@ pub mod ports;
 mod run;
 mod service;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod threads;
 pub mod tree;
 

@@ -39,8 +39,10 @@ fn compose(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> {
     let built = places.build.join(format!("{}.wasm", guest.name));
     let mut parts = guest.recipe.parts.iter().map(|part| places.component(part));
     let mut tool = Command::new(venv.join("bin/wasm-tools"));
-    tool.arg("compose").args(parts.next());
-    parts.for_each(|part| drop(tool.arg("--definitions").arg(part)));
-    tools::run(tool.arg("--output").arg(&built))?;
+    tool.arg("compose").args(parts.next()).arg("--output").arg(&built);
+    for part in parts {
+        tool.arg("--definitions").arg(part);
+    }
+    tools::run(&mut tool)?;
     Ok(built)
 }

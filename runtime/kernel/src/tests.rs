@@ -1,0 +1,274 @@
+//! The kernel as a whole, with an executor and a registry that a test directs.
+
+mod fakes;
+
+use crate::control::{CallRequest, Control, Principal, Upload};
+use crate::graph::Health;
+use crate::ports::Arguments;
+use crate::state::Scope;
+use crate::{Kernel, Service, Settings};
+use fakes::{Fake, Gate, Memory, exporting, importing};
+use station_model::{Code, Digest, Failure, ModuleName};
+use std::sync::Arc;
+use std::time::Duration;
+
+struct Bench {
+    kernel: Arc<Kernel<Fake>>,
+    service: Service<Fake>,
+    executor: Arc<Fake>,
+    registry: Arc<Memory>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        let (executor, registry) = (Arc::new(Fake::default()), Arc::new(Memory::new()));
+        let kernel = fakes::kernel(settings, &executor, &registry).await;
+        Self { service: Service(Arc::clone(&kernel)), kernel, executor, registry }
+    }
+
+    /// Uploads `bytes` as a revision of `module`.
+    async fn deploy(&self, module: &str, bytes: &str) -> Result<crate::control::Deployed, Failure> {
+        self.deploy_as(admin(), module, bytes).await
+    }
+
+    async fn deploy_as(&self, who: Principal, module: &str, bytes: &str) -> Result<crate::control::Deployed, Failure> {
+        let file = self.registry.upload(bytes);
+        let upload = Upload {
+            module: name(module),
+            file,
+            digest: Digest::of(bytes.as_bytes()),
+            size: bytes.len() as u64,
+            grants: vec![],
+            grant_all: who.scope == Scope::Admin,
+            links: vec![],
+        };
+        self.service.deploy(who, upload).await
+    }
+
+    fn request(module: &str) -> CallRequest {
+        CallRequest {
+            module: name(module),
+            function: "run".parse().unwrap(),
+            arguments: Arguments::Json(vec![]),
+            fuel: None,
+            deadline_ms: None,
+        }
+    }
+
+    async fn call(&self, module: &str) -> Result<crate::control::CallAnswer, Failure> {
+        self.service.call(admin(), Self::request(module)).await
+    }
+}
+
+fn admin() -> Principal {
+    Principal { name: "admin:test".into(), scope: Scope::Admin }
+}
+
+fn name(text: &str) -> ModuleName {
+    text.parse().unwrap()
+}
+
+/// Waits until `reached`, and fails when that takes unreasonably long.
+async fn until(what: &str, reached: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited 10 s for {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_upload_twice_is_one_revision() {
+    let bench = Bench::new().await;
+    assert!(bench.deploy("a", &exporting("run")).await.unwrap().changed);
+    assert!(!bench.deploy("a", &exporting("run")).await.unwrap().changed);
+    assert_eq!(bench.kernel.state_now().module(&name("a")).unwrap().revisions.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_changes_nothing_and_leaves_no_file() {
+    let bench = Bench::new().await;
+    bench.registry.refuse_commits(true);
+    let failure = bench.deploy("a", &exporting("run")).await.unwrap_err();
+    assert_eq!(failure.code, Code::UploadStorage);
+    assert!(bench.kernel.state_now().modules.is_empty() && bench.kernel.graph_now().nodes.is_empty());
+    assert_eq!(bench.registry.files(), Vec::<String>::new());
+    bench.registry.refuse_commits(false);
+    assert!(bench.deploy("a", &exporting("run")).await.is_ok(), "the repaired station takes it at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn granting_needs_the_scope_admin_and_deploying_needs_deploy() {
+    let bench = Bench::new().await;
+    let with = |scope| Principal { name: "x".into(), scope };
+    let read = bench.deploy_as(with(Scope::Read), "a", &exporting("run")).await;
+    assert_eq!(read.unwrap_err().code, Code::AdminForbidden);
+    assert!(bench.deploy_as(with(Scope::Deploy), "a", &exporting("run")).await.is_ok());
+    let grant = bench.service.grant(with(Scope::Deploy), name("a"), vec!["a:b".parse().unwrap()]).await;
+    assert_eq!(grant.unwrap_err().code, Code::AdminForbidden);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_host_is_the_failure_of_one_call() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    bench.executor.behave(|_| panic!("a mistake of the host"));
+    let answer = bench.call("a").await.unwrap();
+    assert_eq!(answer.report.failure.unwrap().code, Code::StationInternal);
+    bench.executor.behave(|_| Ok(None));
+    assert!(bench.call("a").await.unwrap().report.failure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_caller_went_away_is_cancelled_and_remembered() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    bench.executor.behave(|tree| {
+        loop {
+            tree.cancel.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let gone = tokio::time::timeout(Duration::from_millis(50), bench.call("a")).await;
+    assert!(gone.is_err(), "the caller left before an answer");
+    until("the report", || !bench.service.calls(10, true).is_empty()).await;
+    let report = bench.service.calls(10, true).remove(0);
+    assert_eq!(report.failure.as_ref().unwrap().code, Code::CallCancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_stays_on_the_graph_it_began_with() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    let before = bench.kernel.state_now().module(&name("a")).unwrap().active.unwrap();
+    let gate = Gate::new();
+    let inside = gate.clone();
+    bench.executor.behave(move |tree| {
+        inside.arrive_and_wait();
+        let digest = tree.graph.node(tree.root).map(|node| node.digest.to_string());
+        Ok(digest.map(Into::into))
+    });
+    let service = bench.service.clone();
+    let call = tokio::spawn(async move { service.call(admin(), Bench::request("a")).await });
+    until("the call", || gate.arrived()).await;
+    bench.deploy("a", &(exporting("run") + " ")).await.unwrap();
+    assert_ne!(bench.kernel.state_now().module(&name("a")).unwrap().active, Some(before));
+    gate.open();
+    assert_eq!(call.await.unwrap().unwrap().result, before.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_would_break_a_live_importer_is_refused_by_name() {
+    let bench = Bench::new().await;
+    bench.deploy("b", &exporting("a:b/x")).await.unwrap();
+    bench.deploy("a", &importing("a:b/x")).await.unwrap();
+    let failure = bench.deploy("b", &exporting("a:b/y")).await.unwrap_err();
+    assert_eq!(failure.code, Code::LinkNoSuchExport);
+    assert!(failure.message.contains("would break a"), "{}", failure.message);
+    assert_eq!(bench.kernel.health(&bench.kernel.graph_now(), &name("a")), Health::Ready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_module_cannot_take_every_call_thread() {
+    let settings = Settings { threads_max: 4, queue_max: 2, ..Settings::default() };
+    let bench = Bench::with(settings).await;
+    bench.deploy("greedy", &exporting("run")).await.unwrap();
+    bench.deploy("modest", &exporting("run")).await.unwrap();
+    let gate = Gate::new();
+    let inside = gate.clone();
+    bench.executor.behave(move |tree| {
+        if tree.graph.node(tree.root).is_some_and(|node| node.name == name("greedy")) {
+            inside.arrive_and_wait();
+        }
+        Ok(None)
+    });
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let service = bench.service.clone();
+            tokio::spawn(async move { service.call(admin(), Bench::request("greedy")).await })
+        })
+        .collect();
+    until("three running calls", || bench.service.figures().calls_running == 3).await;
+    assert!(bench.call("modest").await.unwrap().report.failure.is_none());
+    gate.open();
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_lets_calls_end_and_refuses_new_ones() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    let gate = Gate::new();
+    let inside = gate.clone();
+    bench.executor.behave(move |_| {
+        inside.arrive_and_wait();
+        Ok(None)
+    });
+    let service = bench.service.clone();
+    let call = tokio::spawn(async move { service.call(admin(), Bench::request("a")).await });
+    until("the call", || gate.arrived()).await;
+    let kernel = Arc::clone(&bench.kernel);
+    let drain = tokio::spawn(async move { kernel.drain(Duration::from_secs(10)).await });
+    until("the drain", || !bench.service.ready()).await;
+    assert_eq!(bench.call("a").await.unwrap_err().code, Code::StationDraining);
+    gate.open();
+    assert!(call.await.unwrap().unwrap().report.failure.is_none());
+    drain.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_ends_what_does_not_end_by_itself() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    bench.executor.behave(|tree| {
+        loop {
+            tree.cancel.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let service = bench.service.clone();
+    let call = tokio::spawn(async move { service.call(admin(), Bench::request("a")).await });
+    until("the call", || bench.service.figures().calls_running == 1).await;
+    bench.kernel.drain(Duration::from_millis(10)).await;
+    let failure = call.await.unwrap().unwrap().report.failure.clone().unwrap();
+    assert_eq!(failure.code, Code::StationDraining);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_brings_everything_back_and_a_broken_module_alone_is_missing() {
+    let bench = Bench::new().await;
+    bench.deploy("b", &exporting("a:b/x")).await.unwrap();
+    bench.deploy("a", &importing("a:b/x")).await.unwrap();
+    bench.deploy("c", &exporting("run")).await.unwrap();
+    let again = Arc::new(Fake::default());
+    again.cannot_load(Digest::of(exporting("run").as_bytes()));
+    let kernel = fakes::kernel(Settings::default(), &again, &bench.registry).await;
+    let graph = kernel.graph_now();
+    assert_eq!(*kernel.state_now(), *bench.kernel.state_now());
+    assert_eq!(kernel.health(&graph, &name("a")), Health::Ready);
+    assert!(matches!(kernel.health(&graph, &name("c")), Health::Broken(_)));
+    let service = Service(kernel);
+    let failure = service.call(admin(), Bench::request("c")).await.unwrap_err();
+    assert_eq!(failure.code, Code::CallNotReady);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_a_module_leaves_nothing_of_it_and_its_importer_waits() {
+    let bench = Bench::new().await;
+    bench.deploy("b", &exporting("a:b/x")).await.unwrap();
+    bench.deploy("a", &importing("a:b/x")).await.unwrap();
+    bench.service.remove(admin(), name("b")).await.unwrap();
+    assert_eq!(bench.registry.files().len(), 1);
+    assert!(matches!(bench.service.module(&name("a")).unwrap().health, Health::Waiting(_)));
+    assert_eq!(bench.call("b").await.unwrap_err().code, Code::CallNoSuchModule);
+    bench.deploy("b", &exporting("a:b/x")).await.unwrap();
+    assert_eq!(bench.service.module(&name("a")).unwrap().health, Health::Ready);
+}

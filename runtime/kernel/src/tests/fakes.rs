@@ -1,0 +1,220 @@
+//! An executor that does what a test says, and a registry in memory with files in a folder.
+
+use crate::kernel::{Kernel, Ports, Settings};
+use crate::logs::Logs;
+use crate::ports::{Arguments, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
+use crate::state::{AuditEntry, Change, State};
+use crate::tree::{Called, Ended, Tree};
+use serde_json::Value;
+use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, World};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+
+type Behaviour = Box<dyn Fn(&Tree<Fake>) -> Result<Option<Value>, Failure> + Send + Sync>;
+
+/// Runs a closure instead of wasm. A "component" is a text: `export NAME` or `import NAME`.
+#[derive(Default)]
+pub(super) struct Fake {
+    behaviour: Mutex<Option<Arc<Behaviour>>>,
+    unloadable: Mutex<Vec<Digest>>,
+}
+
+pub(super) fn exporting(name: &str) -> String {
+    format!("export {name}")
+}
+
+pub(super) fn importing(name: &str) -> String {
+    format!("import {name}")
+}
+
+impl Fake {
+    /// What every call does from now on.
+    pub(super) fn behave(&self, with: impl Fn(&Tree<Self>) -> Result<Option<Value>, Failure> + Send + Sync + 'static) {
+        *self.behaviour.lock().unwrap() = Some(Arc::new(Box::new(with)));
+    }
+
+    pub(super) fn cannot_load(&self, digest: Digest) {
+        self.unloadable.lock().unwrap().push(digest);
+    }
+}
+
+fn world(text: &str) -> World {
+    let (kind, name) = text.trim().split_once(' ').unwrap();
+    let function = if name.contains('/') { "f" } else { name };
+    let functions = vec![Function { name: function.into(), params: vec![], result: None }];
+    let interface = Interface { name: name.parse().unwrap(), root: !name.contains('/'), functions, resources: vec![] };
+    match kind {
+        "export" => World { imports: vec![], exports: vec![interface] },
+        _ => World { imports: vec![interface], exports: vec![] },
+    }
+}
+
+impl Executor for Fake {
+    type Module = ();
+    type Lane = ();
+    type Entry = ();
+
+    fn prepare<'a>(&'a self, _: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
+        let text = std::fs::read_to_string(wasm).unwrap();
+        Box::pin(async move { Ok(Prepared { world: world(&text), metadata: Default::default() }) })
+    }
+
+    fn load<'a>(&'a self, digest: Digest, _: &'a Path, _: &'a World) -> BoxFuture<'a, Result<Arc<()>, Failure>> {
+        let bad = self.unloadable.lock().unwrap().contains(&digest);
+        let outcome = if bad { Err(Failure::new(Code::UploadStorage, "it is gone")) } else { Ok(Arc::new(())) };
+        Box::pin(std::future::ready(outcome))
+    }
+
+    fn trial(&self, _: &Arc<()>, _: &Arc<ModuleSettings>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn host_provides(&self, interface: &InterfaceName) -> bool {
+        interface.is_reserved()
+    }
+
+    fn harmless(&self, interface: &InterfaceName) -> bool {
+        interface.is_reserved()
+    }
+
+    fn lane(&self, _: &Function, _: &Function) {}
+
+    fn entry(&self, _: Arguments) {}
+
+    fn run(&self, tree: &Arc<Tree<Self>>, (): ()) -> Result<Option<Value>, Failure> {
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        let entered = tree.enter(tree.root, Called::Function(tree.found.unwrap()))?;
+        let outcome = behaviour.map_or(Ok(None), |behave| behave(tree));
+        let ended = match &outcome {
+            Ok(_) => Ended::Returned,
+            Err(failure) => Ended::Failed(failure, vec![]),
+        };
+        tree.leave(entered, 1, ended);
+        outcome
+    }
+
+    fn symbolize<'a>(&'a self, _: Digest, _: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {
+        Box::pin(std::future::ready(at.to_vec()))
+    }
+
+    fn tick(&self) {}
+
+    fn forget(&self, _: Digest) {}
+}
+
+/// Holds calls up until it is opened.
+#[derive(Clone)]
+pub(super) struct Gate(Arc<(Mutex<(usize, bool)>, Condvar)>);
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(super) fn arrive_and_wait(&self) {
+        let (state, opened) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.0 += 1;
+        while !state.1 {
+            state = opened.wait(state).unwrap();
+        }
+    }
+
+    pub(super) fn arrived(&self) -> bool {
+        self.0.0.lock().unwrap().0 > 0
+    }
+
+    pub(super) fn open(&self) {
+        self.0.0.lock().unwrap().1 = true;
+        self.0.1.notify_all();
+    }
+}
+
+/// Remembers in memory; files are in a folder of their own.
+pub(super) struct Memory {
+    state: Mutex<State>,
+    folder: tempfile::TempDir,
+    refusing: Mutex<bool>,
+    uploads: Mutex<u32>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { state: Mutex::default(), folder, refusing: Mutex::new(false), uploads: Mutex::new(0) }
+    }
+
+    pub(super) fn refuse_commits(&self, refuse: bool) {
+        *self.refusing.lock().unwrap() = refuse;
+    }
+
+    pub(super) fn upload(&self, bytes: &str) -> PathBuf {
+        let path = self.upload_path();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The names of all files that are left.
+    pub(super) fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Registry for Memory {
+    fn load(&self) -> Result<State, StorageError> {
+        Ok(self.state.lock().unwrap().clone())
+    }
+
+    fn commit(&self, changes: &[Change], _: &AuditEntry) -> Result<(), StorageError> {
+        if *self.refusing.lock().unwrap() {
+            return Err(StorageError { doing: "writing".into(), source: "the disk is full".into() });
+        }
+        self.state.lock().unwrap().apply(changes);
+        Ok(())
+    }
+
+    fn keep_artifact(&self, digest: &Digest, uploaded: &Path) -> Result<(), StorageError> {
+        std::fs::rename(uploaded, self.artifact(digest)).unwrap();
+        Ok(())
+    }
+
+    fn artifact(&self, digest: &Digest) -> PathBuf {
+        self.folder.path().join(digest.hex())
+    }
+
+    fn upload_path(&self) -> PathBuf {
+        let mut uploads = self.uploads.lock().unwrap();
+        *uploads += 1;
+        self.folder.path().join(format!("upload-{uploads}"))
+    }
+
+    fn drop_artifact(&self, digest: &Digest) -> Result<(), StorageError> {
+        let _gone = std::fs::remove_file(self.artifact(digest));
+        Ok(())
+    }
+
+    fn sweep(&self, _: &State) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn audit(&self, _: u32) -> Result<Vec<AuditEntry>, StorageError> {
+        Ok(vec![])
+    }
+}
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now_ms(&self) -> u64 {
+        1_000
+    }
+}
+
+/// A kernel with these fakes.
+pub(super) async fn kernel(settings: Settings, executor: &Arc<Fake>, registry: &Arc<Memory>) -> Arc<Kernel<Fake>> {
+    let registry: Arc<dyn Registry> = Arc::<Memory>::clone(registry);
+    let ports =
+        Ports { executor: Arc::clone(executor), registry, clock: Arc::new(Stopped), logs: Arc::new(Logs::default()) };
+    Kernel::start(settings, ports).await.unwrap()
+}
