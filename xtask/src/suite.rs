@@ -63,7 +63,8 @@ pub(crate) fn tests(selection: &[&str]) -> Result<()> {
     say("cargo-nextest is not installed (`cargo install cargo-nextest --locked`), so cargo test runs the tests");
     let mut test = cargo(&["test", "--locked", "--no-fail-fast"]);
     // Doc tests are a part of their own.
-    let targets: &[&str] = if selection.contains(&"--workspace") { &["--lib", "--bins", "--tests"] } else { &[] };
+    let everything = selection == ["--workspace"];
+    let targets: &[&str] = if everything { &["--lib", "--bins", "--tests"] } else { &[] };
     run(test.args(selection).args(targets))
 }
 
