@@ -16,7 +16,7 @@
 //!
 //! First criterion measures each case by itself and holds it against its last run. Then all cases are measured in turn,
 //! round by round, for the table at the end: whatever disturbs the machine disturbs ours and the references alike, so
-//! its ratios hold where its times do not. `STATION_BENCH_SAVE=1` keeps the table in `benches/results/call.json`.
+//! its ratios hold where its times do not. Times are processor time, for the same reason. `STATION_BENCH_SAVE=1` keeps the table in `benches/results/call.json`.
 
 #![allow(
     clippy::unwrap_used,

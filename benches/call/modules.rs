@@ -1,6 +1,6 @@
 //! Calls between modules, on a station of our own: brokered, and composed into one module.
 
-use crate::payload::{Payload, Timed};
+use crate::payload::{Payload, Timed, time};
 use serde_json::Value;
 use station_host::{ModuleSpec, Settings, Station};
 use station_kernel::ports::{Arguments, Executor};
@@ -10,7 +10,7 @@ use station_testkit::guest;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -72,13 +72,8 @@ impl Modules {
     }
 
     fn time_tree(&self, module: &str, payload: Payload, calls: u64) -> Duration {
-        let timed = |calls| {
-            let start = Instant::now();
-            self.call(module, payload, calls);
-            start.elapsed()
-        };
-        let (full, empty) = (timed(calls), timed(0));
-        full.saturating_sub(empty)
+        let tree = |calls| time(1, || self.call(module, payload, calls));
+        tree(calls).saturating_sub(tree(0))
     }
 
     fn call(&self, module: &str, payload: Payload, times: u64) -> Option<Value> {

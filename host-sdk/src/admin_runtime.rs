@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// The running admin API.
 pub(crate) struct AdminRuntime {
     pub(crate) addr: SocketAddr,
-    served: JoinHandle<()>,
+    served: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
@@ -26,15 +26,30 @@ impl AdminRuntime {
         drain: CancellationToken,
     ) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("admin").enable_all().build()?;
-        let bound = runtime.spawn(TcpListener::bind(addr)).await.map_err(std::io::Error::other)??;
-        let addr = bound.local_addr()?;
-        let served = runtime.spawn(station_admin::serve(bound, control, settings, drain));
-        Ok(Self { addr, served, runtime: Some(runtime) })
+        // Owned by this from now on, so that it ends properly also when the address is taken.
+        let mut this = Self { addr, served: None, runtime: Some(runtime) };
+        this.serve(control, settings, drain).await?;
+        Ok(this)
+    }
+
+    async fn serve(
+        &mut self,
+        control: Arc<dyn Control>,
+        settings: Settings,
+        drain: CancellationToken,
+    ) -> std::io::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let listener = runtime.spawn(TcpListener::bind(self.addr)).await.map_err(std::io::Error::other)??;
+        self.addr = listener.local_addr()?;
+        self.served = Some(runtime.spawn(station_admin::serve(listener, control, settings, drain)));
+        Ok(())
     }
 
     /// Waits until the admin API has ended, which it does by itself once the drain is signalled.
     pub(crate) async fn ended(&mut self) {
-        let _ended_or_panicked = (&mut self.served).await;
+        if let Some(served) = &mut self.served {
+            let _ended_or_panicked = served.await;
+        }
     }
 }
 

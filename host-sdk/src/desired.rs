@@ -4,7 +4,6 @@
 //! active costs nothing. What was uploaded or granted by the admin API and is not contradicted stays.
 
 use crate::settings::ModuleSpec;
-use serde_json::json;
 use station_engine::Engine;
 use station_kernel::Kernel;
 use station_kernel::control::{Principal, Upload};
@@ -57,13 +56,16 @@ async fn apply_one(kernel: &Arc<Kernel<Engine>>, spec: &ModuleSpec) -> Result<()
         let upload = receive(kernel, spec, source).await?;
         kernel.deploy(&who, upload).await.map_err(refused)?;
     }
-    let state = kernel.state_now();
-    let Some(module) = state.module(&spec.name) else { return Ok(()) };
-    let changes = changes(spec, module);
+    // A module that is uploaded later finds its grants waiting for it.
+    let is = kernel.state_now().module(&spec.name).cloned();
+    let mut changes = changes(spec, &is.clone().unwrap_or_default());
+    if is.is_none() {
+        changes.insert(0, Change::AddModule(spec.name.clone()));
+    }
     if changes.is_empty() {
         return Ok(());
     }
-    kernel.edit(&who, &spec.name, "config", json!({}), changes).await.map_err(refused)
+    kernel.edit_station(&who, "config", spec.name.as_str(), changes).await.map_err(refused)
 }
 
 /// A copy of the module's file where uploads are received.

@@ -13,7 +13,11 @@
 )]
 
 mod admin;
+mod capabilities;
+mod examples;
 mod failures;
+mod gateway;
+mod hostile;
 mod linking;
 mod resources;
 mod restart;

@@ -10,8 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 const RELAY: &str = "probe:probe/relay#run";
-/// With so little memory every compilation fails, so what answers was not compiled.
-const NOTHING_COMPILES: &str = "engine: { compile: { memory: 1MiB } }";
+/// With so little time [`heavy`] cannot be compiled, so if it answers it was not compiled.
+const NOTHING_HEAVY_COMPILES: &str = "engine: { compile: { cpu: 1s, wall: 2s } }";
+
+/// A component that answers this number and takes seconds to compile.
+fn heavy(number: u32) -> Vec<u8> {
+    let round = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor i32.clz i32.add ".repeat(300);
+    let filler = format!("(func (param i32) (result i32) local.get 0 {round})").repeat(1_500);
+    crate::text::probe(&(crate::text::answer(number) + &filler))
+}
 
 /// `alpha` answers 1, `beta` answers 2, `relay` asks `beta`.
 fn three_modules(station: &Station) {
@@ -121,17 +128,16 @@ fn a_change_is_there_when_the_station_is_killed_right_after_the_answer() {
 #[test]
 fn the_second_start_does_not_compile() {
     let mut station = station().cache(Cache::Own).start();
-    three_modules(&station);
+    station.upload("heavy", &heavy(7)).ok();
     let stamp = |path: &PathBuf| fs::metadata(path).map(|about| (about.ino(), about.mtime_nsec())).unwrap();
     let before: Vec<_> = cached(&station).iter().map(stamp).collect();
     assert_eq!(station.stop(), Some(0));
-    station.configure(NOTHING_COMPILES);
+    station.configure(NOTHING_HEAVY_COMPILES);
     station.start();
-    assert_eq!(station.call("relay", RELAY, "(0)").result(), json!(2));
-    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1));
+    assert_eq!(station.call("heavy", crate::text::RUN, "(0)").result(), json!(7));
     assert_eq!(cached(&station).iter().map(stamp).collect::<Vec<_>>(), before);
     // That the setting does what this test needs.
-    station.upload("new", &answering(77)).problem("upload.compile_memory");
+    station.upload("new", &heavy(8)).problem("upload.compile_timeout");
 }
 
 #[test]
@@ -162,22 +168,22 @@ fn a_damaged_cache_entry_is_compiled_again() {
 #[test]
 fn a_damaged_cache_entry_is_never_trusted() {
     let mut station = station().cache(Cache::Own).start();
-    three_modules(&station);
+    station.upload("heavy", &heavy(7)).ok();
+    station.upload("alpha", &answering(1)).ok();
     assert_eq!(station.stop(), Some(0));
     for path in cached(&station) {
         flip_a_byte(&path, |len| len / 2);
     }
     // It could only serve from the damaged code, which it must not.
-    station.configure(NOTHING_COMPILES);
+    station.configure(NOTHING_HEAVY_COMPILES);
     station.start();
-    for module in ["alpha", "beta", "relay"] {
-        assert_eq!(station.state(module), "broken");
-    }
-    station.call("alpha", crate::text::RUN, "(0)").problem("call.not_ready");
+    assert_eq!(station.state("heavy"), "broken");
+    station.call("heavy", crate::text::RUN, "(0)").problem("call.not_ready");
+    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1));
     assert_eq!(station.stop(), Some(0));
     station.configure("");
     station.start();
-    assert_eq!(station.call("relay", RELAY, "(0)").result(), json!(2));
+    assert_eq!(station.call("heavy", crate::text::RUN, "(0)").result(), json!(7));
 }
 
 #[test]
@@ -260,9 +266,8 @@ fn an_address_that_is_taken_is_a_start_error() {
     let taken = station.ready().admin.trim_start_matches("http://").to_owned();
     let mut other = started();
     other.kill();
-    let mut serve = other.serve();
-    let args: Vec<_> = serve.get_args().map(ToOwned::to_owned).take(5).collect();
-    let output = std::process::Command::new(serve.get_program())
+    let args: Vec<_> = other.serve().get_args().take(5).map(ToOwned::to_owned).collect();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_station"))
         .args(args)
         .args(["--admin", &taken, "--gateway", "127.0.0.1:0"])
         .output()
@@ -270,7 +275,6 @@ fn an_address_that_is_taken_is_a_start_error() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains(&taken), "{stderr}");
-    drop(serve.stdout(std::process::Stdio::null()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: sets everything up and runs all tests, as CI does.
 //!
-//! The parts: the wasm target, the build, the guests, the tests, the documentation's tests, the guests' own tests.
+//! The parts: the wasm target, the build, the guests, the documentation's tests, the guests' own tests, the tests.
 //! Tidy and the golden files are among the tests. cargo-nextest runs them where it is installed, because a test that
 //! hangs is then ended and named; cargo's own runner does otherwise, and no test knows the difference.
 //!
@@ -23,9 +23,10 @@ pub(crate) fn run_all() -> Result<()> {
     parts.must("setup", setup::wasm_target)?;
     parts.must("build", build)?;
     parts.must("guests", || guests::run(&guest_names()?))?;
-    parts.run("tests", || tests(&["--workspace"]));
-    parts.run("doc tests", || run(&mut cargo(&["test", "--doc", "--workspace", "--locked"])));
+    parts.run("doc tests", || run(&mut cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"])));
     parts.run("guest tests", guest_tests);
+    // Last, so that their closing lines stand at the end, before the minutes.
+    parts.run("tests", || tests(&["--workspace"]));
     parts.summary()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The secret has 256 random bits, so a fast hash is enough: there is nothing to guess from a stolen database.
 
-use crate::access::{Admin, Reader};
+use crate::access::Admin;
 use crate::body::Json;
 use crate::name::Id;
 use crate::refusal::{Refusal, Result};
@@ -59,7 +59,7 @@ pub fn verify(state: &State, text: &str) -> Option<Principal> {
 /// Lists the tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens", operation_id = "tokens",
     responses((status = 200, body = TokenList), openapi::Problems))]
-pub(crate) async fn list(_: Reader, Shared(app): Shared<App>) -> Answer<TokenList> {
+pub(crate) async fn list(_: Admin, Shared(app): Shared<App>) -> Answer<TokenList> {
     let tokens = app.control.state().tokens.values().map(wire::token).collect();
     Answer(TokenList { tokens })
 }

@@ -171,12 +171,12 @@ fn settle(run: &Run, mut lease: Lease, lent: u64, outcome: wasmtime::Result<()>)
         run.bury(lease);
         return Err((named, used));
     }
+    let overdrawn = (used > lent).then(|| failure::out_of_fuel(lease.live.store.data()));
     run.give_back(lease);
-    if used > lent {
-        let failure = Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host");
-        return Err((own(failure), used));
+    match overdrawn {
+        None => Ok(used),
+        Some(failure) => Err((own(failure), used)),
     }
-    Ok(used)
 }
 
 fn name(run: &Run, lease: &mut Lease, error: &Error) -> Named {

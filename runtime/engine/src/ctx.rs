@@ -104,6 +104,12 @@ impl Ctx {
         self.host_fuel
     }
 
+    /// The most that a call into this instance may use in its tree: what the tree has, or the module's own limit.
+    pub(crate) fn fuel_max(&self) -> u64 {
+        let own = self.settings.limits.fuel;
+        self.run.as_ref().map_or(own, |run| run.tree.fuel.min(own))
+    }
+
     pub(crate) fn take_host_fuel(&mut self) -> u64 {
         std::mem::take(&mut self.host_fuel)
     }

@@ -306,6 +306,11 @@ fn settle_root(
 ) -> Result<(Option<Value>, u64), (Named, u64)> {
     let used = lease.live.used(fuel);
     match outcome {
+        Ok(_) if used > fuel => {
+            let failure = failure::out_of_fuel(lease.live.store.data());
+            run.bury(lease);
+            Err((Named { failure, own: true, at: Vec::new() }, used))
+        }
         Ok(answer) => {
             run.give_back(lease);
             Ok((answer, used))

@@ -45,6 +45,7 @@ fn of_engine(error: &Error, store: &mut Store<Ctx>) -> Failure {
         return busy();
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => out_of_fuel(store.data()),
         Some(trap) => of_trap(*trap),
         None => of_abi(error),
     }
@@ -52,7 +53,6 @@ fn of_engine(error: &Error, store: &mut Store<Ctx>) -> Failure {
 
 fn of_trap(trap: Trap) -> Failure {
     match trap {
-        Trap::OutOfFuel => Failure::new(Code::CallOutOfFuel, "the call used up its fuel"),
         Trap::StackOverflow => Failure::new(Code::CallStackOverflow, "the module called itself too deeply").with_limit(
             "wasm_stack_bytes",
             crate::config::WASM_STACK_BYTES as u64,
@@ -77,6 +77,12 @@ fn of_abi(error: &Error) -> Failure {
 /// The text of an error, which may quote the guest, cut and cleaned.
 fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// The failure of a call that used up its fuel, in its own instructions or by what the host did for it.
+pub(crate) fn out_of_fuel(ctx: &Ctx) -> Failure {
+    let max = ctx.fuel_max();
+    Failure::new(Code::CallOutOfFuel, "the call used up its fuel").with_limit("fuel", max, max)
 }
 
 pub(crate) fn busy() -> Failure {

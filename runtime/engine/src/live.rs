@@ -127,7 +127,7 @@ fn at_tick(store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> 
     let Some(run) = store.data().run() else { return trial_tick() };
     run.tree.check_time().map_err(Error::new)?;
     if store.get_fuel()? <= store.data().host_fuel() {
-        return Err(Error::new(Failure::new(Code::CallOutOfFuel, "the call used up its fuel in calls to the host")));
+        return Err(Error::new(failure::out_of_fuel(store.data())));
     }
     Ok(UpdateDeadline::Continue(1))
 }

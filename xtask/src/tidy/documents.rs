@@ -114,6 +114,25 @@ fn resolve(folder: &str, target: &str) -> String {
     parts.join("/")
 }
 
+/// A promise that names its test names one that exists.
+pub(super) fn tests_that_documents_name_exist(tree: &Tree) -> Vec<String> {
+    let documents = tree.below(&["docs", "README.md", "SECURITY.md"]).filter(|(path, _)| path.ends_with(".md"));
+    let rust: Vec<_> = tree.files.iter().filter(|(path, _)| path.ends_with(".rs")).map(|(_, text)| text).collect();
+    let of = |(path, text): (&str, &str)| {
+        let named: BTreeSet<_> =
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| is_sentence(w)).collect();
+        let exists = |name: &str| rust.iter().any(|text| text.contains(&format!("fn {name}(")));
+        let lost = named.into_iter().filter(|name| !exists(name));
+        lost.map(|name| format!("{path} names the test {name}, which is not there")).collect::<Vec<_>>()
+    };
+    documents.flat_map(of).collect()
+}
+
+/// Our tests read as sentences, and nothing else in a document has so many underscores.
+fn is_sentence(word: &str) -> bool {
+    word.matches('_').count() >= 3 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +173,16 @@ mod tests {
         assert_eq!(check("`runtime/cli/verbs/rm.rs`"), 1);
         assert_eq!(check("`runtime/gone/<verb>.rs`"), 1);
         assert_eq!(check(""), 1);
+    }
+
+    #[test]
+    fn a_test_that_is_gone_is_found() {
+        let text = "see `links::one_two_three_four` and `five_six_seven_eight`, not `wall_ms_max`";
+        let tree = Tree::of(&[("docs/a.md", text), ("tests/it/links.rs", "fn one_two_three_four() {}")]);
+        assert_eq!(
+            tests_that_documents_name_exist(&tree),
+            ["docs/a.md names the test five_six_seven_eight, which is not there"]
+        );
     }
 
     #[test]

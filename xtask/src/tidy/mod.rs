@@ -19,7 +19,7 @@ use tree::Tree;
 /// A rule's name and the rule.
 type Rule = (&'static str, fn(&Tree) -> Vec<String>);
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     ("arrows", arrows::only_along_arrows),
     ("named-only-there", arrows::named_only_there),
     ("pins", lock::wasmtime_is_pinned),
@@ -36,6 +36,7 @@ const RULES: [Rule; 18] = [
     ("examples", documents::every_example_is_in_the_readme),
     ("error-pages", documents::every_code_has_its_page),
     ("adding", documents::paths_of_adding_exist),
+    ("named-tests", documents::tests_that_documents_name_exist),
     ("links", documents::links_lead_somewhere),
     ("hosts", hosts::no_registry_is_named),
 ];

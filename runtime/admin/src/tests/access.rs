@@ -16,7 +16,7 @@ const ROUTES: &[(&str, &str, &str, Option<&str>)] = &[
     ("GET", "/v1/graph", "", Some("read")),
     ("GET", "/v1/calls", "", Some("read")),
     ("GET", "/v1/calls/call-00000000000000000000000000000001", "", Some("read")),
-    ("GET", "/v1/tokens", "", Some("read")),
+    ("GET", "/v1/tokens", "", Some("admin")),
     ("GET", "/v1/audit", "", Some("read")),
     ("PUT", "/v1/modules/m", "m", Some("deploy")),
     ("POST", "/v1/modules/m/call", r#"{"function":"f","args":[]}"#, Some("deploy")),
