@@ -4,7 +4,7 @@ use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::{Station, guest};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 /// Calls a function of `fixture:kv/kv`.
 #[track_caller]
@@ -86,11 +86,17 @@ fn key_value_survives_stop_and_kill_and_belongs_to_one_module() {
 }
 
 #[test]
-fn a_call_that_fails_has_written_nothing() {
+fn a_call_that_traps_has_written_nothing() {
     let station = started();
     station.deploy_all(&["kv-draft"]);
     station.call_json("kv-draft", "fixture:kv/kv#set-then-trap", json!(["b", "trap", "v"])).problem("call.trap");
     assert_eq!(kv(&station, "kv-draft", "get", json!(["b", "trap"])), json!({"ok": null}));
+}
+
+#[test]
+fn a_call_that_answers_an_error_has_written_nothing() {
+    let station = started();
+    station.deploy_all(&["kv-draft"]);
     assert_eq!(kv(&station, "kv-draft", "set-then-err", json!(["b", "err", "v"])), json!({"err": "on purpose"}));
     assert_eq!(kv(&station, "kv-draft", "get", json!(["b", "err"])), json!({"ok": null}));
 }
@@ -233,14 +239,24 @@ fn web(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut bytes = [0; 4096];
-            let read = stream.read(&mut bytes).unwrap_or(0);
-            let asked = String::from_utf8_lossy(&bytes[..read]).into_owned();
-            let _ = tell.send(asked);
+            let _ = tell.send(whole_request(&mut stream));
             let _ = stream.write_all(answer.as_bytes());
         }
     });
     (port, told)
+}
+
+/// A request to the end of its body, which is chunked when there is one.
+fn whole_request(stream: &mut TcpStream) -> String {
+    let (mut asked, mut bytes) = (String::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut bytes).unwrap_or(0);
+        asked += &String::from_utf8_lossy(&bytes[..read]);
+        let end = if asked.contains("chunked") { "\r\n0\r\n\r\n" } else { "\r\n\r\n" };
+        if read == 0 || asked.ends_with(end) {
+            return asked;
+        }
+    }
 }
 
 #[test]
@@ -283,7 +299,8 @@ fn http_goes_out_only_to_what_was_granted() {
         json!([format!("http://127.0.0.1:{port}/"), "body"]),
     );
     assert_eq!(posted.result(), json!({"ok": "200 hello"}));
-    assert!(asked.recv().unwrap().starts_with("POST / HTTP/1.1"));
+    let post = asked.recv().unwrap();
+    assert!(post.starts_with("POST / HTTP/1.1") && post.contains("body"), "{post}");
     station.cli(&["revoke", "http-out", &format!("http://127.0.0.1:{port}")]).ok();
     denied(format!("http://127.0.0.1:{port}/"));
     station.is_alive();

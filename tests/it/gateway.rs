@@ -1,11 +1,11 @@
 //! Modules behind the gateway: routes, streaming, failures, and what the public learns.
 
 use crate::started;
-use serde_json::json;
+use serde_json::{Value, json};
 use station_testkit::{Station, until};
 
 /// A station that serves `http-hello` on every path of this host, or of all.
-fn serving(route: &serde_json::Value) -> Station {
+fn serving(route: &Value) -> Station {
     let station = started();
     station.deploy("http-hello");
     route_to(&station, "http-hello", route);
@@ -13,9 +13,18 @@ fn serving(route: &serde_json::Value) -> Station {
 }
 
 #[track_caller]
-fn route_to(station: &Station, module: &str, route: &serde_json::Value) {
+fn route_to(station: &Station, module: &str, route: &Value) {
     let put = station.request("PUT", &format!("/v1/modules/{module}/routes")).json(&json!({"routes": [route]})).send();
     assert_eq!(put.status, 200, "{}", put.text());
+}
+
+/// What is remembered about a call. An answer can be complete before its call has ended.
+#[track_caller]
+fn record(station: &Station, id: &str) -> Value {
+    until("the call to be recorded", || {
+        let answer = station.request("GET", &format!("/v1/calls/{id}")).send();
+        (answer.status == 200).then(|| answer.json())
+    })
 }
 
 #[test]
@@ -25,7 +34,7 @@ fn a_request_reaches_the_module_of_its_route_and_the_answer_names_the_call() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "hello from http-hello"));
     assert_eq!(answer.header("x-fixture"), Some("http-hello"));
     let id = answer.header("station-call").expect("the call's id").to_owned();
-    let record = station.get(&format!("/v1/calls/{id}"));
+    let record = record(&station, &id);
     assert_eq!((&record["outcome"], &record["principal"]), (&json!("ok"), &json!("gateway")));
     assert_eq!(record["frames"][0]["module"], "http-hello");
     assert_eq!(station.gateway("GET", "/status/418").send().status, 418);
@@ -62,10 +71,7 @@ fn a_trap_before_the_answer_is_a_problem_that_tells_only_code_and_call() {
     assert_eq!(problem["call"]["id"].as_str(), answer.header("station-call"));
     assert!(!answer.text().contains("frames") && !answer.text().contains("http-hello"), "{}", answer.text());
     let id = problem["call"]["id"].as_str().unwrap();
-    let record = until("the record", || {
-        let answer = station.request("GET", &format!("/v1/calls/{id}")).send();
-        (answer.status == 200).then(|| answer.json())
-    });
+    let record = record(&station, id);
     assert_eq!(record["outcome"], "call.trap");
     assert!(station.gateway("GET", "/silent").send().status >= 500);
     assert_eq!(station.gateway("GET", "/").send().status, 200);
@@ -91,7 +97,7 @@ fn a_trap_after_the_answer_began_does_not_end_it_cleanly() {
 fn routes_choose_by_host_and_by_the_longest_path() {
     let station = started();
     for (module, route) in
-        [("all", json!({"path": "/"})), ("deep", json!({"path": "/a/b"})), ("host", json!({"host": "h.example"}))]
+        [("all", json!({"path": "/"})), ("deep", json!({"path": "/a/b"})), ("by-host", json!({"host": "h.example"}))]
     {
         station.deploy_as("http-hello", module);
         route_to(&station, module, &route);
@@ -103,7 +109,7 @@ fn routes_choose_by_host_and_by_the_longest_path() {
             None => request,
         };
         let id = request.send().header("station-call").expect("a call").to_owned();
-        station.get(&format!("/v1/calls/{id}"))["module"].as_str().unwrap().to_owned()
+        record(&station, &id)["module"].as_str().unwrap().to_owned()
     };
     assert_eq!(served("/", None), "all");
     assert_eq!(served("/a", None), "all");
@@ -111,8 +117,8 @@ fn routes_choose_by_host_and_by_the_longest_path() {
     assert_eq!(served("/a/b/c", None), "deep");
     assert_eq!(served("/a/bc", None), "all");
     assert_eq!(served("/x/../a//b", None), "deep");
-    assert_eq!(served("/a/b", Some("h.example")), "host");
-    assert_eq!(served("/", Some("H.EXAMPLE:80")), "host");
+    assert_eq!(served("/a/b", Some("h.example")), "by-host");
+    assert_eq!(served("/", Some("H.EXAMPLE:80")), "by-host");
     assert_eq!(served("/", Some("x.h.example")), "all");
 }
 

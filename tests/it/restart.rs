@@ -298,6 +298,36 @@ fn sigterm_lets_running_calls_end_and_exits_0() {
 }
 
 #[test]
+fn while_it_drains_it_takes_nothing_new_and_says_so() {
+    let mut station = started();
+    station.deploy("time-sleep");
+    station.upload("alpha", &answering(1)).ok();
+    let route = json!({"routes": [{"path": "/"}]});
+    assert_eq!(station.request("PUT", "/v1/modules/time-sleep/routes").json(&route).send().status, 200);
+    let sleep = json!({"function": "fixture:time-sleep/time#sleep", "wave": "(3000)"});
+    let exchange = station.request("POST", "/v1/modules/time-sleep/call").json(&sleep).start();
+    until("the call to run", || (station.running() == 1).then_some(()));
+    let call =
+        station.request("POST", "/v1/modules/alpha/call").json(&json!({"function": crate::text::RUN, "wave": "(0)"}));
+    station.terminate();
+    // Either it is told, or nobody listens any more; never is the call run, and never is the connection cut.
+    let ready = station.request("GET", "/readyz");
+    let unready = until("the station to be unready", || match ready.try_send() {
+        Ok(answer) if answer.status == 200 => None,
+        other => Some(other),
+    });
+    if let Ok(answer) = unready {
+        answer.problem(503, "station.draining");
+        assert!(answer.header("retry-after").is_some());
+    }
+    if let Ok(answer) = call.try_send() {
+        answer.problem(503, "station.draining");
+    }
+    assert_eq!(exchange.answer().expect("the running call's answer").status, 200);
+    assert_eq!(station.ended(), Some(0));
+}
+
+#[test]
 fn a_call_that_outlasts_the_drain_is_cut_and_the_exit_code_is_still_0() {
     let mut station = station().config("drain: 300ms\nlimits: { deadline: 1m }").start();
     station.deploy("time-sleep");

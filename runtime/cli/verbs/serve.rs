@@ -66,13 +66,26 @@ impl Args {
     pub(crate) fn run(self) -> ExitCode {
         let overrides = Overrides { data: self.data, admin: self.admin, gateway: self.gateway };
         match config::load(&self.config, overrides) {
-            Ok(config) => serve(config, &self.config),
+            Ok(mut config) => {
+                config.settings.cache.get_or_insert_with(default_cache);
+                serve(config, &self.config)
+            }
             Err(mistakes) => {
                 out::say(&mistakes.to_string());
                 ExitCode::from(CANNOT_START)
             }
         }
     }
+}
+
+/// The folder of compiled code when none is configured: the one that systemd gives, or the user's. Where there is
+/// neither, a folder beside nothing of value: it may be deleted at any time.
+fn default_cache() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("CACHE_DIRECTORY")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("station")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/station")))
+        .unwrap_or_else(|| std::env::temp_dir().join("station-cache"))
 }
 
 fn serve(config: Config, file: &Path) -> ExitCode {

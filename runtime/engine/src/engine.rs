@@ -177,10 +177,18 @@ fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, Fail
     // whose MAC, under a key that only this station has, was checked over this very buffer. wasmtime itself checks
     // that they were written by the same version with the same settings.
     let component = unsafe { Component::deserialize(engine, code) };
-    component.map_err(|error| {
-        tracing::error!(error = format!("{error:#}"), "loading compiled code");
-        Failure::new(Code::StationInternal, "the compiled code does not fit the engine")
-    })
+    component.map_err(|error| does_not_fit(&error))
+}
+
+/// Code that the engine will not load: it needs more than the pool has places for, or was made by another engine,
+/// which the cache's names rule out.
+fn does_not_fit(error: &wasmtime::Error) -> Failure {
+    let cause = error.root_cause().to_string();
+    if cause.contains("exceed") || cause.contains("limit") {
+        return Failure::new(Code::UploadLimit, format!("the component needs more than an instance may have: {cause}"));
+    }
+    tracing::error!(error = format!("{error:#}"), "loading compiled code");
+    Failure::new(Code::StationInternal, "the compiled code does not fit the engine")
 }
 
 /// The artifact on disk must still be what was uploaded, before it is compiled again.

@@ -105,7 +105,7 @@ impl Reader<'_> {
     }
 
     fn instance(&mut self, name: &str, instance: &types::ComponentInstance) -> Result<Interface, Failure> {
-        let name: InterfaceName = parse_name(name)?;
+        let name = self.parse_name(name)?;
         let engine = self.engine;
         let mut interface = Interface { name, root: false, functions: Vec::new(), resources: Vec::new() };
         for (item_name, item) in instance.exports(engine) {
@@ -125,7 +125,13 @@ impl Reader<'_> {
 
     fn root_function(&self, name: &str, function: &types::ComponentFunc) -> Result<Interface, Failure> {
         let functions = vec![self.function(name, function)?];
-        Ok(Interface { name: parse_name(name)?, root: true, functions, resources: Vec::new() })
+        Ok(Interface { name: self.parse_name(name)?, root: true, functions, resources: Vec::new() })
+    }
+
+    fn parse_name(&self, name: &str) -> Result<InterfaceName, Failure> {
+        // An import by URL or by hash can be met by nobody; an export under such a name is merely a bad name.
+        let code = if self.imported { Code::LinkUnknownImport } else { Code::UploadBadName };
+        name.parse().map_err(|error: station_model::Invalid| Failure::new(code, error.to_string()))
     }
 
     /// Remembers where a resource is defined; false when it is defined elsewhere already.
@@ -200,8 +206,4 @@ fn scalar(ty: &types::Type) -> Type {
         types::Type::Future(_) => Type::Unsupported("future".to_owned()),
         _ => Type::Unsupported("a type of a later version of WIT".to_owned()),
     }
-}
-
-fn parse_name(name: &str) -> Result<InterfaceName, Failure> {
-    name.parse().map_err(|error: station_model::Invalid| Failure::new(Code::UploadBadName, error.to_string()))
 }

@@ -78,7 +78,8 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn unreadable(error: &wasmparser::BinaryReaderError, len: usize) -> Failure {
-    let at_end = error.offset() >= len;
+    // A section that claims more bytes than there are is cut off, too.
+    let at_end = error.offset() >= len || error.message().starts_with("unexpected end");
     let code = if at_end { Code::UploadTruncated } else { Code::UploadInvalid };
     Failure::new(code, format!("the component cannot be read: {error}"))
 }

@@ -77,14 +77,22 @@ impl Request {
         self.start_claiming(self.body.len())
     }
 
+    /// Sends it and reads the answer, where the other side may be gone.
+    pub fn try_send(&self) -> std::io::Result<Answer> {
+        self.begin(self.body.len())?.answer()
+    }
+
     /// Sends it with a `content-length` that need not be the body's.
     ///
     /// # Panics
     /// When nobody listens.
     #[track_caller]
     pub fn start_claiming(&self, length: usize) -> Exchange {
-        let stream =
-            TcpStream::connect(&self.addr).unwrap_or_else(|error| panic!("connecting to {}: {error}", self.addr));
+        self.begin(length).unwrap_or_else(|error| panic!("connecting to {}: {error}", self.addr))
+    }
+
+    fn begin(&self, length: usize) -> std::io::Result<Exchange> {
+        let stream = TcpStream::connect(&self.addr)?;
         stream.set_read_timeout(Some(Duration::from_secs(3 * WAIT_S_MAX))).unwrap();
         let mut head =
             format!("{} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n", self.method, self.path);
@@ -98,7 +106,7 @@ impl Request {
         let mut writer = &stream;
         let _ = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(b"\r\n"));
         let _ = writer.write_all(&self.body).and_then(|()| writer.flush());
-        Exchange { stream }
+        Ok(Exchange { stream })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Arguments in WAVE, the WebAssembly value encoding: `(1, "x", {a: 2})`.
 
 use station_model::{Code, Failure, Function};
+use wasmtime::component::wasm_wave::parser::ParserError;
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::{Val, types};
 
@@ -23,9 +24,17 @@ pub(crate) fn arguments(text: &str, ty: &types::ComponentFunc, signature: &Funct
         return Err(bad("a function with resource handles cannot be called from outside".to_owned()));
     }
     let call = format!("f{text}");
-    let parsed = UntypedFuncCall::parse(&call).map_err(|error| bad(error.to_string()))?;
+    let parsed = UntypedFuncCall::parse(&call).map_err(|error| bad(told(&error)))?;
     let types: Vec<_> = ty.params().map(|(_, ty)| ty).collect();
-    parsed.to_wasm_params::<Val>(&types).map_err(|error| bad(error.to_string()))
+    parsed.to_wasm_params::<Val>(&types).map_err(|error| bad(told(&error)))
+}
+
+/// A parser's error with its place in what the user wrote, which begins one character later for the parser.
+fn told(error: &ParserError) -> String {
+    let span = error.span();
+    let (from, to) = (span.start.saturating_sub(1), span.end.saturating_sub(1));
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{}{detail} at {from}..{to}", error.kind())
 }
 
 /// Says what a function takes.

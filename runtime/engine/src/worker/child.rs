@@ -105,8 +105,13 @@ fn validate(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<(), Failure> {
 fn refused(error: &wasmtime::Error) -> Failure {
     // The cause is the last in the chain; the ones before it say that compiling failed.
     let cause = error.root_cause().to_string();
-    let limit = cause.contains("exceeds the limit") || cause.contains("limit of");
-    Failure::new(if limit { Code::UploadLimit } else { Code::UploadInvalid }, cause)
+    let code = match cause.as_str() {
+        _ if cause.contains("exceeds the limit") || cause.contains("limit of") => Code::UploadLimit,
+        // Bare modules, components and URLs: what only a linker of files could bring.
+        _ if cause.starts_with("root-level") && cause.contains("import") => Code::LinkUnknownImport,
+        _ => Code::UploadInvalid,
+    };
+    Failure::new(code, cause)
 }
 
 fn internal(error: &wasmtime::Error) -> Failure {
