@@ -84,7 +84,7 @@ fn what_is_not_a_component_is_refused_by_its_kind() {
     machine_code.resize(48, 0);
     machine_code.extend([2, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let own = std::fs::read(env!("CARGO_BIN_EXE_station")).unwrap();
-    let cases: [(&str, &[u8], &str); 13] = [
+    let cases: [(&str, &[u8], &str); 12] = [
         ("nothing", b"", "upload.truncated"),
         ("half of the first word", b"\0as", "upload.truncated"),
         ("the first word", b"\0asm", "upload.truncated"),
@@ -97,7 +97,6 @@ fn what_is_not_a_component_is_refused_by_its_kind() {
         ("a core module", &component("(module)"), "upload.not_a_component"),
         ("machine code", &machine_code, "upload.precompiled_refused"),
         ("an unknown version", b"\0asm\x63\0\x01\0", "upload.invalid"),
-        ("half of a component", &good[..good.len() / 2], "upload.truncated"),
     ];
     for (what, bytes, code) in cases {
         refused(&mut station, what, bytes, &[code]);
@@ -110,6 +109,15 @@ fn what_is_not_a_component_is_refused_by_its_kind() {
         broken[at] = good[at];
     }
     survives(&mut station, "flipped bytes");
+}
+
+#[test]
+fn a_component_that_was_cut_off_is_told_as_such() {
+    let mut station = with_good();
+    let whole = station_testkit::guest_bytes("plain-echo");
+    for (what, len) in [("the last byte is missing", whole.len() - 1), ("half is missing", whole.len() / 2)] {
+        refused(&mut station, what, &whole[..len], &["upload.truncated"]);
+    }
 }
 
 #[test]
@@ -188,14 +196,26 @@ fn instances_that_double_at_each_level_are_refused() {
 }
 
 #[test]
-fn memories_and_tables_beyond_the_limit_are_refused() {
+fn a_memory_beyond_the_limit_is_refused() {
     let mut station = with_good();
     let codes = ["start.limit", "upload.limit"];
-    refused(&mut station, "a memory of 4 GiB", &probe(&format!("(memory 65536) {}", answer(1))), &codes);
     refused(&mut station, "a memory of 65 MiB", &probe(&format!("(memory 1040) {}", answer(1))), &codes);
+    refused(&mut station, "a memory of 4 GiB", &probe(&format!("(memory 65536) {}", answer(1))), &codes);
+}
+
+#[test]
+fn a_table_beyond_the_limit_is_refused() {
+    let mut station = with_good();
+    let codes = ["start.limit", "upload.limit"];
     refused(&mut station, "a huge table", &probe(&format!("(table 10000000 funcref) {}", answer(1))), &codes);
-    let many = format!("{}{}", "(memory 1)".repeat(50), answer(1));
-    refused(&mut station, "50 memories", &probe(&many), &["start.limit", "upload.limit", "upload.invalid"]);
+}
+
+#[test]
+fn too_many_memories_and_tables_are_refused() {
+    let mut station = with_good();
+    let codes = ["start.limit", "upload.limit", "upload.invalid"];
+    refused(&mut station, "50 memories", &probe(&format!("{}{}", "(memory 1)".repeat(50), answer(1))), &codes);
+    refused(&mut station, "50 tables", &probe(&format!("{}{}", "(table 1 funcref)".repeat(50), answer(1))), &codes);
 }
 
 #[test]

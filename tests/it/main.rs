@@ -19,6 +19,7 @@ mod failures;
 mod gateway;
 mod hostile;
 mod linking;
+mod projects;
 mod resources;
 mod restart;
 mod text;

@@ -177,3 +177,90 @@ fn a_method_whose_owner_is_on_the_stack_cannot_be_entered_again() {
     }
     station.is_alive();
 }
+
+/// A module that owns things: `die` ends its instance in a way that its caller survives.
+fn mortal() -> Vec<u8> {
+    component(
+        r#"(component
+             (type $thing' (resource (rep i32)))
+             (core func $new (canon resource.new $thing'))
+             (core module $m
+               (import "host" "new" (func $new (param i32) (result i32)))
+               (memory (export "memory") 1)
+               (func (export "make") (result i32) (call $new (i32.const 5)))
+               (func (export "value") (param i32) (result i32) (local.get 0))
+               (func (export "die") (result i32) unreachable)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+             (core instance $i (instantiate $m (with "host" (instance (export "new" (func $new))))))
+             (func $make (result (own $thing')) (canon lift (core func $i "make")))
+             (func $value (param "self" (borrow $thing')) (result u32) (canon lift (core func $i "value")))
+             (type $call-error' (record (field "code" string) (field "retryable" bool) (field "call-id" string)))
+             (func $die (result (result (error $call-error')))
+               (canon lift (core func $i "die") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+             (component $shim
+               (import "thing" (type $thing (sub resource)))
+               (import "make" (func $make (result (own $thing))))
+               (import "value" (func $value (param "self" (borrow $thing)) (result u32)))
+               (type $error' (record (field "code" string) (field "retryable" bool) (field "call-id" string)))
+               (import "call-error" (type $error (eq $error')))
+               (import "die" (func $die (result (result (error $error)))))
+               (export $thing2 "thing" (type $thing))
+               (export $error2 "call-error" (type $error))
+               (export "[static]thing.make" (func $make) (func (result (own $thing2))))
+               (export "[method]thing.value" (func $value) (func (param "self" (borrow $thing2)) (result u32)))
+               (export "die" (func $die) (func (result (result (error $error2))))))
+             (instance $api (instantiate $shim
+               (with "thing" (type $thing')) (with "make" (func $make)) (with "value" (func $value))
+               (with "call-error" (type $call-error')) (with "die" (func $die))))
+             (export "probe:mortal/api@0.1.0" (instance $api)))"#,
+    )
+}
+
+/// A module that makes a thing, lets its owner die, and uses the thing.
+fn mourner() -> Vec<u8> {
+    component(
+        r#"(component
+             (import "probe:mortal/api@0.1.0" (instance $api
+               (export "thing" (type $thing (sub resource)))
+               (type $error' (record (field "code" string) (field "retryable" bool) (field "call-id" string)))
+               (export "call-error" (type $error (eq $error')))
+               (export "[static]thing.make" (func (result (own $thing))))
+               (export "[method]thing.value" (func (param "self" (borrow $thing)) (result u32)))
+               (export "die" (func (result (result (error $error)))))))
+             (alias export $api "[static]thing.make" (func $make'))
+             (alias export $api "[method]thing.value" (func $value'))
+             (alias export $api "die" (func $die'))
+             (core module $libc (memory (export "memory") 1)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+             (core instance $libc (instantiate $libc))
+             (core func $make (canon lower (func $make')))
+             (core func $value (canon lower (func $value')))
+             (core func $die (canon lower (func $die')
+               (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+             (core module $m
+               (import "api" "make" (func $make (result i32)))
+               (import "api" "value" (func $value (param i32) (result i32)))
+               (import "api" "die" (func $die (param i32)))
+               (func (export "alive") (result i32) (call $value (call $make)))
+               (func (export "gone") (result i32) (local i32)
+                 (local.set 0 (call $make)) (call $die (i32.const 8)) (call $value (local.get 0)))
+               (func (export "anew") (result i32) (call $die (i32.const 8)) (call $value (call $make))))
+             (core instance $i (instantiate $m (with "api" (instance
+               (export "make" (func $make)) (export "value" (func $value)) (export "die" (func $die))))))
+             (func (export "alive") (result u32) (canon lift (core func $i "alive")))
+             (func (export "gone") (result u32) (canon lift (core func $i "gone")))
+             (func (export "anew") (result u32) (canon lift (core func $i "anew"))))"#,
+    )
+}
+
+#[test]
+fn a_handle_whose_owner_died_in_the_tree_is_gone_and_a_new_one_works() {
+    let mut station = started();
+    station.upload("mortal", &mortal()).ok();
+    assert_eq!(station.upload("mourner", &mourner()).ok()["state"], "ready");
+    assert_eq!(station.call("mourner", "alive", "()").result(), json!(5));
+    assert_eq!(station.call("mourner", "anew", "()").result(), json!(5));
+    let problem = station.call("mourner", "gone", "()").problem("call.resource_gone");
+    assert_eq!(problem["call"]["frames"][0]["module"], "mourner", "{problem:#}");
+    station.is_alive();
+}

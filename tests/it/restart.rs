@@ -16,7 +16,7 @@ const NOTHING_HEAVY_COMPILES: &str = "engine: { compile: { cpu: 1s, wall: 2s } }
 /// A component that answers this number and takes seconds to compile.
 fn heavy(number: u32) -> Vec<u8> {
     let round = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor i32.clz i32.add ".repeat(300);
-    let filler = format!("(func (param i32) (result i32) local.get 0 {round})").repeat(1_500);
+    let filler = format!("(func (param i32) (result i32) local.get 0 {round})").repeat(2_000);
     crate::text::probe(&(crate::text::answer(number) + &filler))
 }
 
@@ -49,6 +49,13 @@ fn cached(station: &Station) -> Vec<PathBuf> {
     let found = files(&station.folder().join("cache"));
     assert!(!found.is_empty(), "nothing was cached");
     found
+}
+
+/// What a module answers once its code is there. A station serves while it compiles again what its cache has lost.
+#[track_caller]
+fn answers(station: &Station, module: &str, function: &str) -> Value {
+    until("the module to be ready", || (station.state(module) == "ready").then_some(()));
+    station.call(module, function, "(0)").result()
 }
 
 fn flip_a_byte(path: &Path, at: impl Fn(usize) -> usize) {
@@ -156,13 +163,14 @@ fn a_damaged_cache_entry_is_compiled_again() {
         assert_eq!(station.stop(), Some(0));
         make(&cached(&station)[0]);
         station.start();
-        assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1), "{damage}");
-        assert_eq!(fs::read(&cached(&station)[0]).unwrap().len(), good.len(), "{damage}: it was not replaced");
+        assert_eq!(answers(&station, "alpha", crate::text::RUN), json!(1), "{damage}");
+        let replaced = || fs::read(&cached(&station)[0]).is_ok_and(|bytes| bytes.len() == good.len());
+        until("the entry to be replaced", || replaced().then_some(()));
     }
     assert_eq!(station.stop(), Some(0));
     fs::remove_dir_all(station.folder().join("cache")).unwrap();
     station.start();
-    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1), "the whole cache was removed");
+    assert_eq!(answers(&station, "alpha", crate::text::RUN), json!(1), "the whole cache was removed");
 }
 
 #[test]
@@ -177,13 +185,18 @@ fn a_damaged_cache_entry_is_never_trusted() {
     // It could only serve from the damaged code, which it must not.
     station.configure(NOTHING_HEAVY_COMPILES);
     station.start();
-    assert_eq!(station.state("heavy"), "broken");
+    let failure = until("the compilation to fail", || {
+        let shown = station.show("heavy");
+        assert_eq!(shown["state"], "broken", "{shown:#}");
+        (shown["failure"]["code"] != "call.not_ready").then(|| shown["failure"].clone())
+    });
+    assert_eq!(failure["code"], "upload.compile_timeout", "{failure:#}");
     station.call("heavy", crate::text::RUN, "(0)").problem("call.not_ready");
-    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1));
+    assert_eq!(answers(&station, "alpha", crate::text::RUN), json!(1));
     assert_eq!(station.stop(), Some(0));
     station.configure("");
     station.start();
-    assert_eq!(station.call("heavy", crate::text::RUN, "(0)").result(), json!(7));
+    assert_eq!(answers(&station, "heavy", crate::text::RUN), json!(7));
 }
 
 #[test]
@@ -196,8 +209,8 @@ fn the_code_of_one_module_is_not_taken_for_that_of_another() {
     let swap = station.folder().join("swap");
     fs::rename(one, &swap).and_then(|()| fs::rename(two, one)).and_then(|()| fs::rename(&swap, two)).unwrap();
     station.start();
-    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1));
-    assert_eq!(station.call("beta", crate::text::RUN, "(0)").result(), json!(2));
+    assert_eq!(answers(&station, "alpha", crate::text::RUN), json!(1));
+    assert_eq!(answers(&station, "beta", crate::text::RUN), json!(2));
 }
 
 #[test]
@@ -212,7 +225,7 @@ fn a_component_that_changed_on_disk_breaks_its_module_and_no_other() {
     flip_a_byte(&artifact, |len| len - 2);
     fs::remove_dir_all(station.folder().join("cache")).unwrap();
     station.start();
-    assert_eq!(station.call("beta", crate::text::RUN, "(0)").result(), json!(2));
+    assert_eq!(answers(&station, "beta", crate::text::RUN), json!(2));
     let shown = station.show("alpha");
     assert_eq!(shown["state"], "broken", "{shown:#}");
     let why = shown["failure"]["detail"].as_str().expect("a reason");
@@ -221,7 +234,7 @@ fn a_component_that_changed_on_disk_breaks_its_module_and_no_other() {
     assert!(problem["detail"].as_str().unwrap().contains("alpha"), "{problem:#}");
     // The same bytes again repair it.
     assert_eq!(station.upload("alpha", &answering(1)).ok()["state"], "ready");
-    assert_eq!(station.call("alpha", crate::text::RUN, "(0)").result(), json!(1));
+    assert_eq!(answers(&station, "alpha", crate::text::RUN), json!(1));
 }
 
 #[test]

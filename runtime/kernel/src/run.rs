@@ -120,7 +120,7 @@ impl<E: Executor> Kernel<E> {
     fn not_loaded(&self, module: &ModuleName) -> Failure {
         match self.broken(module) {
             Some(why) => {
-                Failure::new(Code::CallNotReady, format!("module {module} could not be loaded: {}", why.message))
+                Failure::new(Code::CallNotReady, format!("module {module} cannot be called now: {}", why.message))
             }
             None => no_such_module(module),
         }

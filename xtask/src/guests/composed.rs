@@ -34,7 +34,7 @@ pub(super) fn build(places: &Places, guests: &[&Guest]) -> Result<()> {
     guests.iter().try_for_each(|guest| publish_timed(places, guest, || compose(places, &venv, guest)))
 }
 
-/// The command is deprecated in favour of `wac`, which no registry of ours has as a program.
+/// The command is deprecated in favour of `wac`; it works with the version that the lock names.
 fn compose(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> {
     let built = places.build.join(format!("{}.wasm", guest.name));
     let mut parts = guest.recipe.parts.iter().map(|part| places.component(part));

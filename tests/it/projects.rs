@@ -1,0 +1,42 @@
+//! `station new`, `station build`, `station deploy`, `station call`: a stranger's first module, in each language.
+//!
+//! The tools of the language are brought by the project's own lock files, as they are for a user.
+
+use crate::started;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a verb in `folder`, as somebody who has gone there would, and returns what it printed.
+#[track_caller]
+fn in_folder(folder: &Path, args: &[&str]) -> String {
+    let run = Command::new(env!("CARGO_BIN_EXE_station")).args(args).current_dir(folder).output().unwrap();
+    assert!(run.status.success(), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap().trim().to_owned()
+}
+
+/// Makes, builds, deploys and calls a project in `lang`.
+#[track_caller]
+fn first_module_in(lang: &str) {
+    let station = started();
+    in_folder(station.folder(), &["new", "hello-world", "--lang", lang]);
+    let component = station.folder().join(in_folder(station.folder(), &["build", "hello-world"]));
+    station.cli(&["deploy", component.to_str().unwrap(), "--name", "hello-world", "--grant-all"]).ok();
+    assert_eq!(station.state("hello-world"), "ready");
+    let greeting = station.call("hello-world", "hello-world:hello-world/greeter#greet", "(\"Ada\")").result();
+    assert!(greeting.as_str().is_some_and(|text| text.contains("Ada")), "{greeting}");
+}
+
+#[test]
+fn a_new_project_in_rust_is_built_deployed_and_called() {
+    first_module_in("rust");
+}
+
+#[test]
+fn a_new_project_in_javascript_is_built_deployed_and_called() {
+    first_module_in("js");
+}
+
+#[test]
+fn a_new_project_in_python_is_built_deployed_and_called() {
+    first_module_in("python");
+}
