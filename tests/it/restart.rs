@@ -147,12 +147,15 @@ fn the_second_start_does_not_compile() {
     station.upload("new", &heavy(8)).problem("upload.compile_timeout");
 }
 
+/// Something bad that happens to a file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn a_damaged_cache_entry_is_compiled_again() {
     let mut station = station().cache(Cache::Own).start();
     station.upload("alpha", &answering(1)).ok();
     let good = fs::read(&cached(&station)[0]).unwrap();
-    let damages: [(&str, &dyn Fn(&Path)); 5] = [
+    let damages: [(&str, Damage); 5] = [
         ("first byte", &|path| flip_a_byte(path, |_| 0)),
         ("middle byte", &|path| flip_a_byte(path, |len| len / 2)),
         ("last byte", &|path| flip_a_byte(path, |len| len - 1)),

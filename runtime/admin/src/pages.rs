@@ -70,6 +70,18 @@ pages! {
     UnitTooLong "unit.too_long";
     UnitResponseStarted "unit.response_started";
     UnitResponseTooBig "unit.response_too_big";
+    SqlDenied "sql.denied";
+    SqlInterrupted "sql.interrupted";
+    SqlTooBig "sql.too_big";
+    SqlTooManyRows "sql.too_many_rows";
+    SqlBusy "sql.busy";
+    SqlConstraint "sql.constraint";
+    SqlSyntax "sql.syntax";
+    EventTooBig "event.too_big";
+    EventQuota "event.quota";
+    EventLoop "event.loop";
+    EventSchema "event.schema";
+    EventNoSuchTopic "event.no_such_topic";
     RollbackSchemaAhead "rollback.schema_ahead";
     HttpDenied "http.denied";
     HttpDns "http.dns";

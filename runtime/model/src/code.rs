@@ -17,6 +17,10 @@ pub enum Family {
     Call,
     /// The unit of work around a root call.
     Unit,
+    /// SQL of a module.
+    Sql,
+    /// Events.
+    Event,
     /// Going back to an earlier revision.
     Rollback,
     /// Outgoing HTTP.
@@ -121,6 +125,18 @@ codes! {
     UnitTooLong "unit.too_long" Unit 503 true "The unit of work held the write lock too long";
     UnitResponseStarted "unit.response_started" Unit 500 false "The response has begun, so nothing can be written any more";
     UnitResponseTooBig "unit.response_too_big" Unit 500 false "The response of a writing call is too big to be held";
+    SqlDenied "sql.denied" Sql 403 false "The statement reaches what is not the module's own";
+    SqlInterrupted "sql.interrupted" Sql 504 true "The statement ran too long";
+    SqlTooBig "sql.too_big" Sql 413 false "A value or a statement is too big";
+    SqlTooManyRows "sql.too_many_rows" Sql 413 false "The statement returns too many rows";
+    SqlBusy "sql.busy" Sql 503 true "The database is busy";
+    SqlConstraint "sql.constraint" Sql 409 false "A constraint does not hold";
+    SqlSyntax "sql.syntax" Sql 422 false "The statement is not valid";
+    EventTooBig "event.too_big" Event 413 false "The event is too big";
+    EventQuota "event.quota" Event 429 true "The module publishes too much";
+    EventLoop "event.loop" Event 508 false "Events cause each other without end";
+    EventSchema "event.schema" Event 422 false "The event does not fit its topic";
+    EventNoSuchTopic "event.no_such_topic" Event 404 false "There is no such topic";
     RollbackSchemaAhead "rollback.schema_ahead" Rollback 409 false "The schema is newer than the revision";
     HttpDenied "http.denied" Http 403 false "The module may not reach this host";
     HttpDns "http.dns" Http 502 true "The host name does not resolve";
