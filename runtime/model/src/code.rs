@@ -117,7 +117,7 @@ codes! {
     CallNoSuchModule "call.no_such_module" Call 404 false "There is no such module";
     CallNoSuchFunction "call.no_such_function" Call 404 false "The module exports no such function";
     CallBadArgument "call.bad_argument" Call 422 false "The arguments do not fit the function";
-    CallNotReady "call.not_ready" Call 503 true "The module is waiting for something it imports";
+    CallNotReady "call.not_ready" Call 503 true "The module cannot be called yet";
     CallReentered "call.reentered" Call 500 false "The owner of the resource is already on the stack";
     CallResourceGone "call.resource_gone" Call 500 false "The instance that owned the resource is gone";
     CallUnavailable "call.unavailable" Call 503 true "The provider cannot be reached";
