@@ -122,17 +122,14 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>) -> Store<Ctx> {
 }
 
 /// Ends what must end: past its deadline, cancelled, or out of fuel by what the host did for it. Fuel alone ends a
-/// loop of instructions but not one of host calls, which cost the guest next to nothing.
+/// loop of instructions but not one of host calls, which cost the guest next to nothing. A trial has no deadline of
+/// its own; its fuel ends it.
 fn at_tick(store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
-    let Some(run) = store.data().run() else { return trial_tick() };
-    run.tree.check_time().map_err(Error::new)?;
+    if let Some(run) = store.data().run() {
+        run.tree.check_time().map_err(Error::new)?;
+    }
     if store.get_fuel()? <= store.data().host_fuel() {
         return Err(Error::new(failure::out_of_fuel(store.data())));
     }
-    Ok(UpdateDeadline::Continue(1))
-}
-
-/// A trial has little fuel and no deadline of its own; fuel ends it.
-fn trial_tick() -> wasmtime::Result<UpdateDeadline> {
     Ok(UpdateDeadline::Continue(1))
 }

@@ -1,7 +1,7 @@
 //! What modules write: stdout, stderr and `wasi:logging`, kept in memory, bounded per module.
 //!
-//! A module can write as much as it likes; the station keeps the last 1,000 lines of it, each cut at 8 KiB and
-//! cleaned of control characters, and counts what it dropped. Nothing a guest writes reaches the station's own
+//! A module can write as much as it likes; the station keeps the last 1,000 lines or 256 KiB of it, each line cut at
+//! 8 KiB and cleaned of control characters; the numbers of the lines show what was dropped. Nothing a guest writes reaches the station's own
 //! log unescaped.
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use std::{
 
 /// Lines kept per module: enough to see what led to a failure, small enough to hold for a thousand modules.
 const LINES_MAX: usize = 1_000;
+/// Bytes kept per module, so that a thousand modules that write all they can hold 256 MiB.
+const BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one line; the rest of it is dropped.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 
@@ -40,7 +42,19 @@ pub struct Logs {
 #[derive(Debug, Default)]
 struct Ring {
     next: u64,
+    bytes: usize,
     lines: VecDeque<Line>,
+}
+
+impl Ring {
+    fn push(&mut self, line: Line) {
+        self.bytes += line.text.len();
+        self.lines.push_back(line);
+        while self.lines.len() > LINES_MAX || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.lines.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(oldest.text.len());
+        }
+    }
 }
 
 impl Logs {
@@ -50,10 +64,7 @@ impl Logs {
         let ring = modules.entry(module.clone()).or_default();
         ring.next += 1;
         let line = Line { seq: ring.next, at_ms, call, level: level.to_owned(), text: clean(text) };
-        if ring.lines.len() == LINES_MAX {
-            ring.lines.pop_front();
-        }
-        ring.lines.push_back(line);
+        ring.push(line);
     }
 
     /// The last `limit` lines of a module with a number above `after`, oldest first.
@@ -111,6 +122,15 @@ mod tests {
         let lines = logs.read(&module(), 0, usize::MAX);
         assert_eq!((lines.len(), lines[0].seq), (LINES_MAX, 6));
         assert_eq!(logs.read(&module(), 1_000, 2).len(), 2);
+    }
+
+    #[test]
+    fn long_lines_are_kept_up_to_a_number_of_bytes() {
+        let logs = Logs::default();
+        for _ in 0..100 {
+            logs.write(&module(), 0, None, "stdout", &"x".repeat(LINE_BYTES_MAX));
+        }
+        assert_eq!(logs.read(&module(), 0, usize::MAX).len(), BYTES_MAX / LINE_BYTES_MAX);
     }
 
     #[test]

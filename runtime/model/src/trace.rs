@@ -26,7 +26,7 @@ pub struct CallReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// Root first. After a failure the stack from the root to the culprit; otherwise the calls in their order,
-    /// the first 256 of them.
+    /// the first 64 of them.
     pub frames: Vec<Frame>,
 }
 
