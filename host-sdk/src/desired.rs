@@ -9,7 +9,7 @@ use station_kernel::Kernel;
 use station_kernel::control::{Principal, Upload};
 use station_kernel::graph::Health;
 use station_kernel::state::{Change, ModuleState, Scope};
-use station_model::{Digest, Failure, ModuleName};
+use station_model::{Digest, Failure, InterfaceName, ModuleName};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,8 +91,9 @@ fn changes(spec: &ModuleSpec, is: &ModuleState) -> Vec<Change> {
     let mut changes = Vec::new();
     let missing = spec.grants.iter().filter(|grant| !is.grants.contains(grant));
     changes.extend(missing.map(|grant| Change::AddGrant(name.clone(), grant.clone())));
-    let other = spec.links.iter().filter(|(interface, provider)| is.links.get(interface) != Some(provider));
-    changes.extend(other.map(|(i, provider)| Change::SetLink(name.clone(), i.clone(), provider.clone())));
+    let wanted = spec.links.iter().map(|(interface, provider)| (import_named(is, interface), provider));
+    let other = wanted.filter(|(interface, provider)| is.links.get(interface) != Some(provider));
+    changes.extend(other.map(|(interface, provider)| Change::SetLink(name.clone(), interface, provider.clone())));
     if is.limits != spec.limits {
         changes.push(Change::SetLimits(name.clone(), spec.limits.clone()));
     }
@@ -106,6 +107,13 @@ fn changes(spec: &ModuleSpec, is: &ModuleState) -> Vec<Change> {
         changes.push(Change::SetConfig(name.clone(), spec.config.clone()));
     }
     changes
+}
+
+/// The full name of the import that is meant, where the module is there and its version was left out.
+fn import_named(is: &ModuleState, wanted: &InterfaceName) -> InterfaceName {
+    let imports = is.active_revision().into_iter().flat_map(|revision| &revision.world.imports);
+    let meant = |name: &&InterfaceName| *name == wanted || (wanted.version().is_none() && wanted.same_interface(name));
+    imports.map(|import| &import.name).find(meant).unwrap_or(wanted).clone()
 }
 
 fn report(kernel: &Arc<Kernel<Engine>>, name: &ModuleName) {

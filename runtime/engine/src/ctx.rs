@@ -16,12 +16,16 @@ use wasmtime::component::ResourceTable;
 /// Host resources (streams, pollables, requests) that one instance may hold.
 const RESOURCES_MAX: usize = 1_000;
 
+/// Ticks of 5 ms that a trial instance may take, start function included.
+const TRIAL_TICKS_MAX: u32 = 400;
+
 /// The data of an instance's store.
 pub struct Ctx {
     run: Option<Arc<Run>>,
     node: NodeIndex,
     settings: Arc<ModuleSettings>,
     host_fuel: u64,
+    trial_ticks: u32,
     extensions: Vec<(TypeId, Box<dyn Any + Send>)>,
     /// Handles of host resources.
     pub table: ResourceTable,
@@ -32,7 +36,7 @@ impl Ctx {
     pub(crate) fn new(settings: Arc<ModuleSettings>, limiter: Limiter) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        Self { run: None, node: 0, settings, host_fuel: 0, extensions: Vec::new(), table, limiter }
+        Self { run: None, node: 0, settings, host_fuel: 0, trial_ticks: 0, extensions: Vec::new(), table, limiter }
     }
 
     /// Makes the instance work for a tree, as its node `node`.
@@ -97,6 +101,18 @@ impl Ctx {
     /// nested call, at the next tick, and on the bill.
     pub fn charge(&mut self, fuel: u64) {
         self.host_fuel = self.host_fuel.saturating_add(fuel);
+    }
+
+    /// Counts a tick of the pulse in an instance that works for no tree.
+    ///
+    /// # Errors
+    /// `start.deadline`.
+    pub(crate) fn tick_of_trial(&mut self) -> Result<(), Failure> {
+        self.trial_ticks += 1;
+        match self.trial_ticks > TRIAL_TICKS_MAX {
+            true => Err(Failure::new(station_model::Code::StartDeadline, "the component takes too long to start")),
+            false => Ok(()),
+        }
     }
 
     /// Fuel that the host's work for this instance has cost in the running call.

@@ -274,7 +274,7 @@ impl Executor for Engine {
             answer = found;
             used
         });
-        broker::leave(&run, entered, &outcome);
+        broker::leave(&run, entered, tree.fuel, &outcome);
         outcome.map_err(|(named, _)| named.failure)?;
         run.keep_instances();
         Ok(answer)

@@ -92,7 +92,7 @@ pub(crate) fn busy() -> Failure {
 fn locations(error: &Error) -> Vec<Location> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let location = |frame: &wasmtime::FrameInfo| Location {
-        function: frame.func_name().map(bounded),
+        function: frame.func_name().map(|name| name.chars().filter(|c| !c.is_control()).take(100).collect()),
         file: None,
         line: None,
         offset: frame.module_offset().map(|offset| offset as u64),

@@ -5,6 +5,7 @@
 
 use station_kernel::state::Metadata;
 use station_model::{Code, Failure, Function, Interface, InterfaceName, Resource, Type, World};
+use std::cell::Cell;
 use std::sync::Arc;
 use wasmparser::{CustomSectionReader, KnownCustom, Parser, Payload};
 use wasmtime::Engine;
@@ -13,6 +14,10 @@ use wasmtime::component::{Component, ResourceType, types};
 /// Deepest nesting of a type that is carried; values nested deeper are refused by JSON and by people.
 /// 30 levels stay well below the 128 levels of JSON in which a world is remembered.
 const DEPTH_MAX: usize = 30;
+/// What a world may take when it is spelled out; that of the largest real guest takes 200 KB.
+const WORLD_BYTES_MAX: usize = 4 << 20;
+/// What a type takes without its names.
+const TYPE_BYTES: usize = 16;
 /// Tools that a component names as its makers.
 const PRODUCERS_MAX: usize = 16;
 
@@ -23,7 +28,7 @@ const PRODUCERS_MAX: usize = 16;
 /// function, `upload.limit` for a type nested too deeply.
 pub(crate) fn world(engine: &Engine, component: &Component) -> Result<World, Failure> {
     let ty = component.component_type();
-    let mut reader = Reader { engine, resources: Vec::new(), imported: true };
+    let mut reader = Reader { engine, resources: Vec::new(), imported: true, spent: Cell::new(0) };
     let imports = ty.imports(engine).map(|(name, item)| reader.item(name, &item.ty));
     let imports = imports.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     reader.imported = false;
@@ -84,6 +89,9 @@ struct Reader<'a> {
     /// imported resource on is known as such.
     resources: Vec<(ResourceType, Resource)>,
     imported: bool,
+    /// Bytes that the world takes so far. Types that WIT shares are spelled out here, and names with them, so a small
+    /// component can have a huge world.
+    spent: Cell<usize>,
 }
 
 impl Reader<'_> {
@@ -145,7 +153,8 @@ impl Reader<'_> {
     }
 
     fn function(&self, name: &str, function: &types::ComponentFunc) -> Result<Function, Failure> {
-        let params = function.params().map(|(name, ty)| Ok((name.to_owned(), self.ty(&ty, DEPTH_MAX)?)));
+        self.spend(name)?;
+        let params = function.params().map(|(name, ty)| Ok((self.spend(name)?.to_owned(), self.ty(&ty, DEPTH_MAX)?)));
         let result = function.results().next().map(|ty| self.ty(&ty, DEPTH_MAX)).transpose()?;
         Ok(Function { name: name.to_owned(), params: params.collect::<Result<_, Failure>>()?, result })
     }
@@ -156,6 +165,7 @@ impl Reader<'_> {
             failure.with_limit("type_depth_max", DEPTH_MAX as u64, DEPTH_MAX as u64 + 1)
         };
         let below = levels.checked_sub(1).ok_or_else(too_deep)?;
+        self.spend("")?;
         let inner = |ty: types::Type| self.ty(&ty, below);
         let maybe = |ty: Option<types::Type>| ty.map(inner).transpose();
         Ok(match ty {
@@ -164,19 +174,35 @@ impl Reader<'_> {
             types::Type::Result(result) => Type::Result(Arc::new((maybe(result.ok())?, maybe(result.err())?))),
             types::Type::Tuple(tuple) => Type::Tuple(Arc::new(tuple.types().map(inner).collect::<Result<_, _>>()?)),
             types::Type::Record(record) => {
-                let fields = record.fields().map(|field| Ok((field.name.to_owned(), inner(field.ty)?)));
+                let fields = record.fields().map(|field| Ok((self.spend(field.name)?.to_owned(), inner(field.ty)?)));
                 Type::Record(Arc::new(fields.collect::<Result<_, Failure>>()?))
             }
             types::Type::Variant(variant) => {
-                let cases = variant.cases().map(|case| Ok((case.name.to_owned(), maybe(case.ty)?)));
+                let cases = variant.cases().map(|case| Ok((self.spend(case.name)?.to_owned(), maybe(case.ty)?)));
                 Type::Variant(Arc::new(cases.collect::<Result<_, Failure>>()?))
             }
-            types::Type::Enum(cases) => Type::Enum(Arc::new(cases.names().map(str::to_owned).collect())),
-            types::Type::Flags(flags) => Type::Flags(Arc::new(flags.names().map(str::to_owned).collect())),
+            types::Type::Enum(cases) => Type::Enum(self.names(cases.names())?),
+            types::Type::Flags(flags) => Type::Flags(self.names(flags.names())?),
             types::Type::Own(resource) => Type::Own(self.resource(*resource)),
             types::Type::Borrow(resource) => Type::Borrow(self.resource(*resource)),
             other => scalar(other),
         })
+    }
+
+    fn names<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Arc<Vec<String>>, Failure> {
+        names.map(|name| Ok(self.spend(name)?.to_owned())).collect::<Result<_, Failure>>().map(Arc::new)
+    }
+
+    /// Counts a part of the world with this name, which it hands back.
+    fn spend<'n>(&self, name: &'n str) -> Result<&'n str, Failure> {
+        let spent = self.spent.get().saturating_add(name.len() + TYPE_BYTES);
+        self.spent.set(spent);
+        if spent > WORLD_BYTES_MAX {
+            let failure =
+                Failure::new(Code::UploadLimit, "the component's types are too large when they are spelled out");
+            return Err(failure.with_limit("world_bytes_max", WORLD_BYTES_MAX as u64, spent as u64));
+        }
+        Ok(name)
     }
 
     fn resource(&self, ty: ResourceType) -> Resource {

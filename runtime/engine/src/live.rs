@@ -122,11 +122,12 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>) -> Store<Ctx> {
 }
 
 /// Ends what must end: past its deadline, cancelled, or out of fuel by what the host did for it. Fuel alone ends a
-/// loop of instructions but not one of host calls, which cost the guest next to nothing. A trial has no deadline of
-/// its own; its fuel ends it.
-fn at_tick(store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
-    if let Some(run) = store.data().run() {
-        run.tree.check_time().map_err(Error::new)?;
+/// loop of instructions but not one of host calls, which cost the guest next to nothing. A trial has a
+/// number of ticks instead of a deadline.
+fn at_tick(mut store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
+    match store.data().run() {
+        Some(run) => run.tree.check_time().map_err(Error::new)?,
+        None => store.data_mut().tick_of_trial().map_err(Error::new)?,
     }
     if store.get_fuel()? <= store.data().host_fuel() {
         return Err(Error::new(failure::out_of_fuel(store.data())));

@@ -171,13 +171,14 @@ impl Run {
 
     /// Wall time until the deadline.
     pub(crate) fn time_left(&self) -> Duration {
-        Duration::from_micros(self.tree.deadline_us.saturating_sub(self.tree.pulse.exact_us()))
+        Duration::from_micros(self.tree.due_us().saturating_sub(self.tree.pulse.exact_us()))
     }
 
     /// Waits for `future` on this thread until the deadline, or until the tree is cancelled.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
         self.tree.check_time()?;
-        let deadline = self.tree.pulse.instant(self.tree.deadline_us).into();
+        let began_us = self.tree.pulse.exact_us();
+        let deadline = self.tree.pulse.instant(self.tree.due_us()).into();
         let bounded = async {
             tokio::select! {
                 biased;
@@ -186,7 +187,9 @@ impl Run {
                 () = tokio::time::sleep_until(deadline) => Err(self.tree.deadline_passed()),
             }
         };
-        self.shared.runtime.block_on(bounded)
+        let outcome = self.shared.runtime.block_on(bounded);
+        self.tree.note_wait(self.tree.pulse.exact_us().saturating_sub(began_us));
+        outcome
     }
 }
 

@@ -51,26 +51,24 @@ impl<E: Executor> Kernel<E> {
         self.check_quota(&upload.module)?;
         let prepared = self.prepared(&upload).await?;
         check_exports(&prepared.world)?;
+        let links = resolved_links(&prepared.world, &upload)?;
+        let loaded = self.load_and_try(&upload, &prepared).await;
         let guard = self.lock_changes().await;
-        let result = self.keep_and_activate(&guard, who, &upload, prepared).await;
+        let result = match loaded {
+            Ok(code) => self.activate(&guard, who, &Upload { links, ..upload.clone() }, prepared, code).await,
+            Err(failure) => Err(failure),
+        };
         if result.is_err() {
             self.drop_unused(guard, vec![upload.digest]).await;
         }
         result
     }
 
-    async fn keep_and_activate(
-        self: &Arc<Self>,
-        guard: &Guard,
-        who: &Principal,
-        upload: &Upload,
-        prepared: Prepared,
-    ) -> Result<Deployed, Failure> {
-        let registry = Arc::clone(self.registry());
-        let (digest, file) = (upload.digest, upload.file.clone());
-        blocking(move || registry.keep_artifact(&digest, &file)).await?;
-        let code = self.executor().load(digest, &self.registry().artifact(&digest), &prepared.world).await?;
-        self.activate(guard, who, upload, prepared, code).await
+    /// Loads the uploaded component and makes one instance of it, before anything is locked: this may take long.
+    async fn load_and_try(&self, upload: &Upload, prepared: &Prepared) -> Result<Arc<E::Module>, Failure> {
+        let code = self.executor().load(upload.digest, &upload.file, &prepared.world).await?;
+        self.try_instance(&upload.module, &code).await?;
+        Ok(code)
     }
 
     async fn activate(
@@ -81,7 +79,9 @@ impl<E: Executor> Kernel<E> {
         prepared: Prepared,
         code: Arc<E::Module>,
     ) -> Result<Deployed, Failure> {
-        self.try_instance(&upload.module, &code).await?;
+        let registry = Arc::clone(self.registry());
+        let (digest, file) = (upload.digest, upload.file.clone());
+        blocking(move || registry.keep_artifact(&digest, &file)).await?;
         let detail = json!({ "digest": upload.digest, "size": upload.size });
         let plan = Plan {
             changes: self.deploy_changes(upload, prepared),
@@ -105,7 +105,8 @@ impl<E: Executor> Kernel<E> {
             wanted.extend(self.all_grants(&module.active_revision()?.world));
         }
         let granted = wanted.iter().all(|grant| module.grants.contains(grant));
-        let linked = upload.links.iter().all(|(interface, provider)| module.links.get(interface) == Some(provider));
+        let links = resolved_links(&module.active_revision()?.world, upload).ok()?;
+        let linked = links.iter().all(|(interface, provider)| module.links.get(interface) == Some(provider));
         let healthy = self.broken(&upload.module).is_none();
         (granted && linked && healthy).then(|| Deployed {
             module: upload.module.clone(),
@@ -239,13 +240,16 @@ impl<E: Executor> Kernel<E> {
     /// # Errors
     /// `admin.not_found`, `admin.forbidden`, `upload.storage`.
     pub async fn remove(self: &Arc<Self>, who: &Principal, module: &ModuleName) -> Result<(), Failure> {
-        let digests: Vec<_> = match self.state_now().module(module) {
+        needs(who, Scope::Admin, "rm")?;
+        let guard = self.lock_changes().await;
+        let digests = match self.state_now().module(module) {
             Some(found) => found.revisions.iter().map(|r| r.digest).collect(),
             None => return Err(not_found(module)),
         };
-        self.edit(who, module, "rm", json!({}), vec![Change::RemoveModule(module.clone())]).await?;
+        let changes = vec![Change::RemoveModule(module.clone())];
+        let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, "rm", module.as_str(), json!({})) };
+        self.change(&guard, plan, &|_, _| Ok(())).await?;
         self.forget(module);
-        let guard = self.lock_changes().await;
         self.drop_unused(guard, digests).await;
         Ok(())
     }
@@ -367,6 +371,14 @@ fn check_exports(world: &World) -> Result<(), Failure> {
             ),
         )),
     }
+}
+
+/// The links of an upload by the full names of its imports.
+fn resolved_links(world: &World, upload: &Upload) -> Result<Vec<(InterfaceName, ModuleName)>, Failure> {
+    let resolve = |(interface, provider): &(InterfaceName, ModuleName)| {
+        Ok((the_import(Some(world), &upload.module, interface)?, provider.clone()))
+    };
+    upload.links.iter().map(resolve).collect()
 }
 
 /// The import of `module` that is meant: by its full name, or without a version where only one fits.

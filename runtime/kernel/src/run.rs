@@ -86,6 +86,8 @@ impl<E: Executor> Kernel<E> {
         });
         let tree = Arc::new(tree);
         let permit = self.admit(node, &tree).await?;
+        // The drain may have begun while this call waited for its place.
+        self.open_for_calls()?;
         let mut guard = CancelOnDrop(Some(Arc::clone(&tree.cancel)));
         let account = Account {
             journal: Arc::clone(self.journal()),
@@ -104,9 +106,7 @@ impl<E: Executor> Kernel<E> {
         graph: &crate::graph::Graph<E>,
         call: &RootCall<E>,
     ) -> Result<(crate::graph::NodeIndex, Option<Found>), Failure> {
-        if !self.accepts_calls() {
-            return Err(Failure::new(Code::StationDraining, "the station is shutting down"));
-        }
+        self.open_for_calls()?;
         let Some(root) = graph.find(&call.module) else { return Err(self.not_loaded(&call.module)) };
         let node = graph.node(root).ok_or_else(|| no_such_module(&call.module))?;
         let found = match &call.target {
@@ -115,6 +115,13 @@ impl<E: Executor> Kernel<E> {
         };
         ready(node)?;
         Ok((root, found))
+    }
+
+    fn open_for_calls(&self) -> Result<(), Failure> {
+        match self.accepts_calls() {
+            true => Ok(()),
+            false => Err(Failure::new(Code::StationDraining, "the station is shutting down")),
+        }
     }
 
     fn not_loaded(&self, module: &ModuleName) -> Failure {

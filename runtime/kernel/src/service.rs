@@ -11,7 +11,13 @@ use crate::state::{AuditEntry, Change, ModuleState, Route, State, Token};
 use serde_json::{Value, json};
 use station_model::{CallId, CallReport, Code, Failure, Frame, Grant, InterfaceName, LimitsPatch, ModuleName};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use std::{path::PathBuf, sync::Arc};
+
+/// How long the answer to a failed call may wait for names and lines.
+const CALL_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a trace may.
+const TRACE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A handle on a kernel that speaks [`Control`].
 pub struct Service<E: Executor>(pub Arc<Kernel<E>>);
@@ -54,10 +60,16 @@ impl<E: Executor> Service<E> {
     }
 
     /// The frames of a call with names, files and lines where the component tells them.
-    async fn symbolized(&self, mut report: CallReport) -> CallReport {
-        for frame in report.frames.iter_mut().filter(|frame| !frame.at.is_empty()) {
-            self.symbolize(frame).await;
-        }
+    /// Guest debug information is as hostile as the rest of the guest, so what is not found within `patience` is told
+    /// by its offset.
+    async fn symbolized(&self, mut report: CallReport, patience: Duration) -> CallReport {
+        let all = async {
+            // From the culprit up, because that is the one that is looked for.
+            for frame in report.frames.iter_mut().rev().filter(|frame| !frame.at.is_empty()) {
+                self.symbolize(frame).await;
+            }
+        };
+        let _in_part = tokio::time::timeout(patience, all).await;
         report
     }
 
@@ -161,7 +173,9 @@ impl<E: Executor> Control for Service<E> {
         };
         Box::pin(async move {
             let ended = self.0.run(call).await?;
-            let report = self.symbolized(CallReport::clone(&ended.report)).await;
+            let report = CallReport::clone(&ended.report);
+            // Of a call that succeeded nobody asked where something inside it trapped; `trace` tells.
+            let report = if report.failure.is_some() { self.symbolized(report, CALL_PATIENCE).await } else { report };
             Ok(CallAnswer { result: ended.result.unwrap_or(Value::Null), report })
         })
     }
@@ -207,7 +221,7 @@ impl<E: Executor> Control for Service<E> {
     fn trace(&self, id: CallId) -> BoxFuture<'_, Option<CallReport>> {
         Box::pin(async move {
             let report = self.0.journal().get(id)?;
-            Some(self.symbolized(CallReport::clone(&report)).await)
+            Some(self.symbolized(CallReport::clone(&report), TRACE_PATIENCE).await)
         })
     }
 

@@ -19,8 +19,8 @@ use std::sync::{
 /// Frames that a report shows of a call that succeeded. Two thousand reports are kept, so this bounds their memory.
 const FRAMES_MAX: usize = 64;
 /// Fuel charged per microsecond for a call that ended badly, whose counted fuel is not to be relied on. Measured:
-/// one unit takes 0.4 to 1.3 ns of a core, so this is the low end.
-const FUEL_PER_US: u64 = 800;
+/// one unit takes 0.4 to 1.3 ns of a core; this is less than half of what a busy core gets done.
+const FUEL_PER_US: u64 = 400;
 const TICK_US: u64 = threads::TICK.as_micros() as u64;
 
 /// The ceilings of a tree that are the same for every call.
@@ -65,6 +65,7 @@ pub struct Tree<E: Executor> {
     /// Ceilings that are the same for every call.
     pub ceilings: Ceilings,
     bytes: AtomicU64,
+    waited_us: AtomicU64,
     book: Mutex<Book>,
 }
 
@@ -119,6 +120,11 @@ struct Open {
     node: NodeIndex,
     what: Called,
     entered_us: u64,
+    /// Time that the tree had spent waiting when the call began.
+    waited_us: u64,
+    /// When the call must have ended, on the pulse's clock, and the limit that says so.
+    deadline_us: u64,
+    deadline_ms: u64,
     children_fuel: u64,
     slot: Option<usize>,
 }
@@ -192,6 +198,7 @@ impl<E: Executor> Tree<E> {
             clock: from.clock,
             ceilings: from.ceilings,
             bytes: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
             book: Mutex::default(),
         }
     }
@@ -202,6 +209,7 @@ impl<E: Executor> Tree<E> {
     /// `call.depth`, `call.deadline`, `call.cancelled`, `call.resource_limit`, `station.draining`.
     pub fn enter(&self, node: NodeIndex, what: Called) -> Result<Entered, Failure> {
         self.check_time()?;
+        let limit_ms = self.graph.node(node).map_or(self.deadline_ms, |node| node.settings.limits.deadline_ms);
         let mut book = self.book();
         let depth = book.open.len();
         self.check_depth(depth)?;
@@ -217,18 +225,25 @@ impl<E: Executor> Tree<E> {
             let mark = Mark { node, what: what.clone(), depth: level, fuel: 0, outcome: Outcome::Ok, at: Vec::new() };
             book.done.push(mark);
         }
-        book.open.push(Open { node, what, entered_us: self.pulse.coarse_us(), children_fuel: 0, slot });
+        let now = self.pulse.coarse_us();
+        let above = book.open.last().map_or((self.deadline_us, self.deadline_ms), |o| (o.deadline_us, o.deadline_ms));
+        // A callee has its own limit as well, where that is the earlier one.
+        let own = (now.saturating_add(limit_ms.saturating_mul(1_000)), limit_ms);
+        let (deadline_us, deadline_ms) = if own.0 < above.0 { own } else { above };
+        let waited_us = self.waited_us.load(Ordering::Relaxed);
+        let open = Open { node, what, entered_us: now, waited_us, deadline_us, deadline_ms, children_fuel: 0, slot };
+        book.open.push(open);
         Ok(Entered { depth })
     }
 
     /// Remembers how a call ended and returns the fuel to charge its caller: what was counted, or after a failure
-    /// at least what the elapsed time is worth.
-    pub fn leave(&self, entered: Entered, counted: u64, ended: Ended<'_>) -> u64 {
+    /// at least what the elapsed time is worth, but then no more than was lent.
+    pub fn leave(&self, entered: Entered, lent: u64, counted: u64, ended: Ended<'_>) -> u64 {
         let mut book = self.book();
         let Some(open) = book.open.pop() else { return counted };
         debug_assert_eq!(book.open.len(), entered.depth, "calls are left in the reverse of their order");
         let returned = matches!(ended, Ended::Returned);
-        let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(self.fuel)) };
+        let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(lent)) };
         // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
         let origin = !returned && (matches!(ended, Ended::Failed(..)) || !book.path_is_fresh);
         let (outcome, at) = match ended {
@@ -246,29 +261,49 @@ impl<E: Executor> Tree<E> {
         fuel
     }
 
-    /// What the time since the call began is worth. Its beginning is known to a tick only, in the call's favour.
+    /// What the time since the call began is worth, waiting left out. Its beginning is known to a tick only, in the
+    /// call's favour.
     fn worth_of_time(&self, open: &Open) -> u64 {
-        let began = open.entered_us.saturating_add(TICK_US);
+        let waited = self.waited_us.load(Ordering::Relaxed).saturating_sub(open.waited_us);
+        let began = open.entered_us.saturating_add(TICK_US).saturating_add(waited);
         self.pulse.exact_us().saturating_sub(began).saturating_mul(FUEL_PER_US)
     }
 
-    /// Fails when the tree must end: cancelled, or past its deadline.
+    /// Notes time in which the tree waited for something outside and used no processor.
+    pub fn note_wait(&self, us: u64) {
+        self.waited_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// Fails when the running call must end: cancelled, or past its deadline.
     ///
     /// # Errors
     /// `call.deadline`, `call.cancelled`, `station.draining`.
     pub fn check_time(&self) -> Result<(), Failure> {
         self.cancel.check()?;
-        if self.pulse.coarse_us() >= self.deadline_us {
-            return Err(self.deadline_passed());
+        match self.pulse.coarse_us() < self.due().0 {
+            true => Ok(()),
+            false => Err(self.deadline_passed()),
         }
-        Ok(())
+    }
+
+    /// When the running call must have ended, on the pulse's clock: its own limit or that of a caller, the earlier.
+    pub fn due_us(&self) -> u64 {
+        self.due().0
+    }
+
+    fn due(&self) -> (u64, u64) {
+        self.book()
+            .open
+            .last()
+            .map_or((self.deadline_us, self.deadline_ms), |open| (open.deadline_us, open.deadline_ms))
     }
 
     /// The failure of a call that did not end in time.
     pub fn deadline_passed(&self) -> Failure {
-        let used = self.deadline_ms.saturating_add(self.pulse.exact_us().saturating_sub(self.deadline_us) / 1_000);
-        let message = format!("the call did not end within {} ms", self.deadline_ms);
-        Failure::new(Code::CallDeadline, message).with_limit("deadline_ms", self.deadline_ms, used)
+        let (due_us, due_ms) = self.due();
+        let used = due_ms.saturating_add(self.pulse.exact_us().saturating_sub(due_us) / 1_000);
+        let message = format!("the call did not end within {due_ms} ms");
+        Failure::new(Code::CallDeadline, message).with_limit("deadline_ms", due_ms, used)
     }
 
     fn check_depth(&self, depth: usize) -> Result<(), Failure> {

@@ -47,9 +47,12 @@ pub(crate) struct Answer<'a> {
     pub(crate) code: &'a [u8],
 }
 
+/// Longest first line: a world of the largest size that is accepted, as JSON.
+const HEADER_BYTES_MAX: usize = 64 << 20;
+
 /// The two parts of an answer.
 pub(crate) fn read(bytes: &[u8]) -> Option<(Header, &[u8])> {
-    let end = bytes.iter().position(|&b| b == b'\n')?;
+    let end = bytes.iter().take(HEADER_BYTES_MAX).position(|&b| b == b'\n')?;
     let (line, code) = bytes.split_at_checked(end)?;
     Some((serde_json::from_slice(line).ok()?, code.get(1..)?))
 }

@@ -89,7 +89,7 @@ impl Executor for Fake {
             Ok(_) => Ended::Returned,
             Err(failure) => Ended::Failed(failure, vec![]),
         };
-        tree.leave(entered, 1, ended);
+        tree.leave(entered, tree.fuel, 1, ended);
         outcome
     }
 
