@@ -1,5 +1,7 @@
 //! The kernel as a whole, with an executor and a registry that a test directs.
 
+#![allow(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
+
 mod fakes;
 
 use crate::control::{CallRequest, Control, Principal, Upload};
@@ -271,4 +273,50 @@ async fn removing_a_module_leaves_nothing_of_it_and_its_importer_waits() {
     assert_eq!(bench.call("b").await.unwrap_err().code, Code::CallNoSuchModule);
     bench.deploy("b", &exporting("a:b/x")).await.unwrap();
     assert_eq!(bench.service.module(&name("a")).unwrap().health, Health::Ready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_costs_at_most_what_was_lent_and_waiting_costs_nothing() {
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    bench.executor.behave(|tree| {
+        let failed = Failure::new(Code::CallTrap, "it trapped");
+        let spend = |lent: u64, waited: bool| {
+            let entered = tree.enter(tree.root, crate::tree::Called::Function(tree.found.unwrap())).unwrap();
+            std::thread::sleep(Duration::from_millis(60));
+            if waited {
+                tree.note_wait(60_000);
+            }
+            tree.leave(entered, lent, 7, crate::tree::Ended::Failed(&failed, vec![]))
+        };
+        Ok(Some(serde_json::json!([spend(1_000, false), spend(1_000_000_000, false), spend(1_000_000_000, true)])))
+    });
+    let answer = bench.call("a").await.unwrap().result;
+    let fuel = |at: usize| answer[at].as_u64().unwrap();
+    assert_eq!(fuel(0), 1_000, "no more than was lent");
+    assert!(fuel(1) > 1_000_000, "the time that it took, {answer}");
+    assert!(fuel(2) < fuel(1) / 2, "but not the time that it waited, {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_without_a_version_means_the_import_that_has_one() {
+    let bench = Bench::new().await;
+    bench.deploy("b", &exporting("a:b/x@1.0.0")).await.unwrap();
+    bench.deploy("c", &exporting("a:b/x@1.0.0")).await.unwrap();
+    let bytes = importing("a:b/x@1.0.0");
+    let upload = |interface: &str| Upload {
+        module: name("a"),
+        file: bench.registry.upload(&bytes),
+        digest: Digest::of(bytes.as_bytes()),
+        size: 1,
+        grants: vec![],
+        grant_all: true,
+        links: vec![(interface.parse().unwrap(), name("c"))],
+    };
+    bench.service.deploy(admin(), upload("a:b/x")).await.unwrap();
+    let state = bench.kernel.state_now();
+    let links: Vec<_> = state.module(&name("a")).unwrap().links.iter().map(|(i, m)| format!("{i}={m}")).collect();
+    assert_eq!(links, ["a:b/x@1.0.0=c"]);
+    let failure = bench.service.deploy(admin(), upload("a:b/nothing")).await.unwrap_err();
+    assert_eq!(failure.code, Code::LinkNoSuchExport);
 }

@@ -209,6 +209,9 @@ impl<E: Executor> Tree<E> {
     /// `call.depth`, `call.deadline`, `call.cancelled`, `call.resource_limit`, `station.draining`.
     pub fn enter(&self, node: NodeIndex, what: Called) -> Result<Entered, Failure> {
         self.check_time()?;
+        if self.on_time_by_a_tick_only() {
+            return Err(self.deadline_passed());
+        }
         let limit_ms = self.graph.node(node).map_or(self.deadline_ms, |node| node.settings.limits.deadline_ms);
         let mut book = self.book();
         let depth = book.open.len();
@@ -284,6 +287,11 @@ impl<E: Executor> Tree<E> {
             true => Ok(()),
             false => Err(self.deadline_passed()),
         }
+    }
+
+    /// A root call may have waited for its turn; the coarse clock would give it up to a tick too much.
+    fn on_time_by_a_tick_only(&self) -> bool {
+        self.calls() == 0 && self.pulse.exact_us() >= self.deadline_us
     }
 
     /// When the running call must have ended, on the pulse's clock: its own limit or that of a caller, the earlier.

@@ -47,7 +47,7 @@ impl<E: Executor> Graph<E> {
     pub fn build(executor: &E, state: &State, loaded: &BTreeMap<ModuleName, Loaded<E>>) -> Self {
         let by_name: BTreeMap<_, _> = loaded.keys().cloned().enumerate().map(|(at, name)| (name, at)).collect();
         let nobody = ModuleState::default();
-        let linker = Linker { executor, loaded: loaded.iter().collect(), by_name: &by_name };
+        let linker = Linker { executor, state, loaded: loaded.iter().collect(), by_name: &by_name };
         let nodes = linker
             .loaded
             .iter()
@@ -119,6 +119,7 @@ fn pinned<'a>(module: &'a ModuleState, import: &InterfaceName) -> Option<&'a Mod
 
 struct Linker<'a, E: Executor> {
     executor: &'a E,
+    state: &'a State,
     loaded: Vec<(&'a ModuleName, &'a Loaded<E>)>,
     by_name: &'a BTreeMap<ModuleName, NodeIndex>,
 }
@@ -178,14 +179,40 @@ impl<E: Executor> Linker<'_, E> {
         }
         let all = self.candidates(import);
         let others: Vec<_> = all.iter().copied().filter(|c| c.node != importer).collect();
+        self.none_absent(import, &others)?;
         match (others.as_slice(), all.as_slice()) {
             ([one], _) | ([], [one]) => Ok(*one),
             ([], _) => Err(no_provider(import)),
-            _ => self.only_named_in_grants(state, import, &others).ok_or_else(|| self.ambiguous(import, &others)),
+            _ => self
+                .only_named_in_grants(state, import, &others)
+                .ok_or_else(|| ambiguous(import, others.iter().map(|c| self.name(c.node).clone()).collect())),
         }
     }
 
+    /// A provider whose code is not loaded (it is broken, or being compiled again) counts as one, or an import with
+    /// several candidates would be settled while one of them is away.
+    fn none_absent(&self, import: &Interface, others: &[Candidate]) -> Result<(), Box<Waiting>> {
+        let absent = self.state.modules.keys().filter(|name| self.is_absent(name, import)).cloned();
+        match (absent.collect::<Vec<_>>().as_slice(), others) {
+            ([], _) => Ok(()),
+            ([one], []) => Err(not_loaded(import, one)),
+            (absent, others) => {
+                let others = others.iter().map(|c| self.name(c.node).clone());
+                Err(ambiguous(import, others.chain(absent.iter().cloned()).collect()))
+            }
+        }
+    }
+
+    fn is_absent(&self, name: &ModuleName, import: &Interface) -> bool {
+        let revision = self.state.module(name).and_then(ModuleState::active_revision);
+        let meets = |export: &Interface| export.root == import.root && import.name.met_by(&export.name);
+        !self.by_name.contains_key(name) && revision.is_some_and(|revision| revision.world.exports.iter().any(meets))
+    }
+
     fn pinned_provider(&self, name: &ModuleName, import: &Interface) -> Result<Candidate, Box<Waiting>> {
+        if self.is_absent(name, import) {
+            return Err(not_loaded(import, name));
+        }
         let gone = |what: &str| {
             let detail = format!(
                 "it is linked to {name}, which {what}; deploy {name} again, or choose another with `station link MODULE {}=OTHER`",
@@ -220,16 +247,6 @@ impl<E: Executor> Linker<'_, E> {
         };
         let mut found = among.iter().filter(named);
         found.next().filter(|_| found.next().is_none()).copied()
-    }
-
-    fn ambiguous(&self, import: &Interface, among: &[Candidate]) -> Box<Waiting> {
-        let names: Vec<_> = among.iter().map(|c| self.name(c.node).clone()).collect();
-        let list = names.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(", ");
-        let detail = format!(
-            "several modules export it ({list}); choose one with `station link MODULE {}=PROVIDER`",
-            import.name
-        );
-        waiting(import, Reason::Ambiguous, detail, names)
     }
 
     fn connect(&self, import: &Interface, to: Candidate) -> Result<ModuleLink<E>, Box<Waiting>> {
@@ -268,6 +285,18 @@ pub(super) fn told(interface: &InterfaceName, function: &str, provider: &ModuleN
 
 pub(super) fn waiting(import: &Interface, reason: Reason, detail: String, candidates: Vec<ModuleName>) -> Box<Waiting> {
     Box::new(Waiting { interface: import.name.clone(), reason, detail, candidates })
+}
+
+fn ambiguous(import: &Interface, names: Vec<ModuleName>) -> Box<Waiting> {
+    let list = names.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(", ");
+    let detail =
+        format!("several modules export it ({list}); choose one with `station link MODULE {}=PROVIDER`", import.name);
+    waiting(import, Reason::Ambiguous, detail, names)
+}
+
+fn not_loaded(import: &Interface, provider: &ModuleName) -> Box<Waiting> {
+    let detail = format!("its provider {provider} is not loaded; see `station show {provider}`");
+    waiting(import, Reason::ProviderWaiting, detail, vec![provider.clone()])
 }
 
 fn no_provider(import: &Interface) -> Box<Waiting> {

@@ -60,6 +60,8 @@ impl Executor for Nothing {
 #[derive(Default)]
 struct Town {
     state: State,
+    /// Modules whose code is not there.
+    unloaded: Vec<ModuleName>,
 }
 
 fn name(text: &str) -> ModuleName {
@@ -96,6 +98,11 @@ impl Town {
         self
     }
 
+    fn unloaded(mut self, module: &str) -> Self {
+        self.unloaded.push(name(module));
+        self
+    }
+
     fn without(mut self, module: &str) -> Self {
         self.state.apply(&[Change::RemoveModule(name(module))]);
         self
@@ -120,7 +127,8 @@ impl Town {
             };
             (module.clone(), loaded)
         };
-        Graph::build(&Nothing, &self.state, &self.state.modules.iter().map(loaded).collect())
+        let there = self.state.modules.iter().filter(|(module, _)| !self.unloaded.contains(module));
+        Graph::build(&Nothing, &self.state, &there.map(loaded).collect())
     }
 
     /// Remembers what the graph settled, as the kernel does after each change.
@@ -284,4 +292,12 @@ fn handles_fit_when_both_sides_mean_the_same_modules_resource() {
     assert_eq!([town.waits("user"), town.waits("third")], [vec![], vec![]]);
     let town = town.settle().world("other", owner).link("third", X, "other");
     assert_eq!(town.waits("user"), [Reason::TypeMismatch], "`third` now means the resource of another module");
+}
+
+#[test]
+fn a_provider_that_is_not_loaded_still_counts_as_one() {
+    let town = Town::default().module("b", &[], &[X]).module("c", &[], &[X]).module("a", &[X], &[]).grant("a", "a:b");
+    assert_eq!(town.unloaded("c").waits("a"), [Reason::Ambiguous], "it is not settled while one of two is away");
+    let town = Town::default().module("b", &[], &[X]).module("a", &[X], &[]).grant("a", "a:b");
+    assert_eq!(town.unloaded("b").waits("a"), [Reason::ProviderWaiting]);
 }
