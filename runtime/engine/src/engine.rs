@@ -4,7 +4,6 @@ use crate::broker;
 use crate::cache::{Cache, Found as Cached};
 use crate::capability::Capability;
 use crate::config::{self, Place, PoolSize};
-use crate::ctx::Ctx;
 use crate::entry::Entry;
 use crate::failure::{self, Named};
 use crate::host::Host;
@@ -330,6 +329,3 @@ fn settle_root(
         }
     }
 }
-
-/// The data of an instance's store, named for linkers that embedders extend.
-pub type HostLinker = wasmtime::component::Linker<Ctx>;

@@ -28,7 +28,7 @@ mod worker;
 
 pub use capability::{Capability, Offer};
 pub use ctx::{Ctx, Waiter};
-pub use engine::{Engine, Error, HOSTCALL_BYTES, HostLinker, Settings};
+pub use engine::{Engine, Error, HOSTCALL_BYTES, Settings};
 pub use entry::{Entry, RootEntry};
 pub use lane::Lane;
 pub use module::Module;

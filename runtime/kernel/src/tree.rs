@@ -208,35 +208,36 @@ impl<E: Executor> Tree<E> {
     /// # Errors
     /// `call.depth`, `call.deadline`, `call.cancelled`, `call.resource_limit`, `station.draining`.
     pub fn enter(&self, node: NodeIndex, what: Called) -> Result<Entered, Failure> {
-        self.check_time()?;
-        if self.on_time_by_a_tick_only() {
-            return Err(self.deadline_passed());
-        }
-        let limit_ms = self.graph.node(node).map_or(self.deadline_ms, |node| node.settings.limits.deadline_ms);
+        self.cancel.check()?;
         let mut book = self.book();
-        let depth = book.open.len();
+        let (depth, due) = (book.open.len(), self.due_in(&book));
+        // A root call may have waited for its turn, and the coarse clock would give it up to a tick too much.
+        let now = if depth == 0 { self.pulse.exact_us() } else { self.pulse.coarse_us() };
+        if now >= due.0 {
+            return Err(self.past(due));
+        }
         self.check_depth(depth)?;
-        if book.calls >= self.ceilings.calls_max {
-            let failure = Failure::new(Code::CallResourceLimit, "the call tree makes too many calls");
-            return Err(failure.with_limit("calls_max", self.ceilings.calls_max, book.calls + 1));
-        }
-        book.calls += 1;
-        book.path_is_fresh = false;
-        let slot = (book.done.len() < FRAMES_MAX).then(|| book.done.len());
-        if slot.is_some() {
-            let level = u32::try_from(depth).unwrap_or(u32::MAX);
-            let mark = Mark { node, what: what.clone(), depth: level, fuel: 0, outcome: Outcome::Ok, at: Vec::new() };
-            book.done.push(mark);
-        }
-        let now = self.pulse.coarse_us();
-        let above = book.open.last().map_or((self.deadline_us, self.deadline_ms), |o| (o.deadline_us, o.deadline_ms));
-        // A callee has its own limit as well, where that is the earlier one.
+        self.check_calls(book.calls)?;
+        book.begin(depth, self.opened(node, what, now, due));
+        Ok(Entered { depth })
+    }
+
+    /// A call that begins at `now` below a caller that is due at `above`. A callee has its own limit as well, where
+    /// that is the earlier one.
+    fn opened(&self, node: NodeIndex, what: Called, now: u64, above: (u64, u64)) -> Open {
+        let limit_ms = self.graph.node(node).map_or(self.deadline_ms, |node| node.settings.limits.deadline_ms);
         let own = (now.saturating_add(limit_ms.saturating_mul(1_000)), limit_ms);
         let (deadline_us, deadline_ms) = if own.0 < above.0 { own } else { above };
         let waited_us = self.waited_us.load(Ordering::Relaxed);
-        let open = Open { node, what, entered_us: now, waited_us, deadline_us, deadline_ms, children_fuel: 0, slot };
-        book.open.push(open);
-        Ok(Entered { depth })
+        Open { node, what, entered_us: now, waited_us, deadline_us, deadline_ms, children_fuel: 0, slot: None }
+    }
+
+    fn check_calls(&self, calls: u64) -> Result<(), Failure> {
+        if calls < self.ceilings.calls_max {
+            return Ok(());
+        }
+        let failure = Failure::new(Code::CallResourceLimit, "the call tree makes too many calls");
+        Err(failure.with_limit("calls_max", self.ceilings.calls_max, calls + 1))
     }
 
     /// Remembers how a call ended and returns the fuel to charge its caller: what was counted, or after a failure
@@ -289,26 +290,25 @@ impl<E: Executor> Tree<E> {
         }
     }
 
-    /// A root call may have waited for its turn; the coarse clock would give it up to a tick too much.
-    fn on_time_by_a_tick_only(&self) -> bool {
-        self.calls() == 0 && self.pulse.exact_us() >= self.deadline_us
-    }
-
     /// When the running call must have ended, on the pulse's clock: its own limit or that of a caller, the earlier.
     pub fn due_us(&self) -> u64 {
         self.due().0
     }
 
     fn due(&self) -> (u64, u64) {
-        self.book()
-            .open
-            .last()
-            .map_or((self.deadline_us, self.deadline_ms), |open| (open.deadline_us, open.deadline_ms))
+        self.due_in(&self.book())
+    }
+
+    fn due_in(&self, book: &Book) -> (u64, u64) {
+        book.open.last().map_or((self.deadline_us, self.deadline_ms), |open| (open.deadline_us, open.deadline_ms))
     }
 
     /// The failure of a call that did not end in time.
     pub fn deadline_passed(&self) -> Failure {
-        let (due_us, due_ms) = self.due();
+        self.past(self.due())
+    }
+
+    fn past(&self, (due_us, due_ms): (u64, u64)) -> Failure {
         let used = due_ms.saturating_add(self.pulse.exact_us().saturating_sub(due_us) / 1_000);
         let message = format!("the call did not end within {due_ms} ms");
         Failure::new(Code::CallDeadline, message).with_limit("deadline_ms", due_ms, used)
@@ -353,11 +353,6 @@ impl<E: Executor> Tree<E> {
     pub fn depth_left(&self) -> u32 {
         let depth = u32::try_from(self.book().open.len()).unwrap_or(u32::MAX);
         self.ceilings.depth_max.saturating_sub(depth)
-    }
-
-    /// True when `node` is on the stack.
-    pub fn on_stack(&self, node: NodeIndex) -> bool {
-        self.book().open.iter().any(|open| open.node == node)
     }
 
     /// Calls made so far.
@@ -410,6 +405,17 @@ fn handler<E: Executor>(node: &Node<E>, name: &str) -> (Option<InterfaceName>, S
 }
 
 impl Book {
+    /// Notes a call that begins, for the stack and, while there is room, for the report.
+    fn begin(&mut self, depth: usize, mut open: Open) {
+        self.calls += 1;
+        self.path_is_fresh = false;
+        if self.done.len() < FRAMES_MAX {
+            open.slot = Some(self.done.len());
+            self.done.push(open.mark(depth, Outcome::Ok));
+        }
+        self.open.push(open);
+    }
+
     fn close(&mut self, open: &Open, depth: usize, fuel: u64, outcome: Outcome, at: Vec<Location>, origin: bool) {
         self.path_is_fresh = outcome != Outcome::Ok;
         if origin {
