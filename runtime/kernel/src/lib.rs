@@ -22,6 +22,7 @@ pub mod state;
 mod tests;
 pub mod threads;
 pub mod tree;
+pub mod work;
 
 pub use control::Control;
 pub use journal::Journal;

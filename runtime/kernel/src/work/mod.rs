@@ -1,0 +1,5 @@
+//! One unit of work per root call.
+
+mod port;
+
+pub use port::{Caps, Constraint, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Units, Value, Watch};
