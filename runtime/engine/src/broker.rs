@@ -7,6 +7,7 @@
 
 use crate::ctx::Ctx;
 use crate::engine::Engine;
+use crate::entry::is_refusal;
 use crate::failure::{self, Followed, Named};
 use crate::handles::{self, Entry, Side};
 use crate::lane::Lane;
@@ -85,6 +86,7 @@ impl<'a> Crossing<'a> {
         let lent = available.min(self.run.node(self.link.provider)?.settings.limits.fuel);
         let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
         let outcome = self.cross(caller, lent, args, results);
+        let outcome = outcome.map(|used| (used, is_refusal(results)));
         charge(caller, leave(self.run, entered, lent, &outcome));
         outcome.map(drop).map_err(|(named, _)| named.failure)
     }
@@ -159,8 +161,9 @@ impl<'a> Crossing<'a> {
 
     /// Hands a failure to the caller: as a value where it can be one, otherwise by ending the caller.
     fn express(&self, failure: Failure, results: &mut [Val]) -> wasmtime::Result<()> {
-        // A tree that is ended from outside goes on nowhere.
-        let ends_tree = matches!(failure.code, Code::CallCancelled | Code::StationDraining);
+        // A tree that is ended from outside, or whose unit of work is lost, goes on nowhere.
+        let outside = matches!(failure.code, Code::CallCancelled | Code::StationDraining | Code::UnitTooLong);
+        let ends_tree = outside || self.run.tree.is_broken();
         match (self.lane.failure_value(&failure, self.run.tree.id), results.first_mut()) {
             (Some(value), Some(result)) if !ends_tree => {
                 *result = value;
@@ -221,7 +224,7 @@ pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> was
     let entered = run.tree.enter(entry.node, Called::Drop { export }).map_err(follow)?;
     let own = run.tree.graph.node(entry.node).map_or(u64::MAX, |node| node.settings.limits.fuel);
     let lent = spendable(&caller).min(own);
-    let outcome = destroy(&run, &entry, lent);
+    let outcome = destroy(&run, &entry, lent).map(|used| (used, false));
     charge(&mut caller, leave(&run, entered, lent, &outcome));
     outcome.map(drop).map_err(|(named, _)| follow(named.failure))
 }
@@ -244,10 +247,12 @@ fn exporting(run: &Run, node: NodeIndex) -> usize {
     exports.and_then(|exports| exports.iter().position(|export| !export.resources.is_empty())).unwrap_or(0)
 }
 
-/// Tells the tree how a call ended. Returns what to charge for it.
-pub(crate) fn leave(run: &Run, entered: Entered, lent: u64, outcome: &Result<u64, (Named, u64)>) -> u64 {
+/// Tells the tree how a call ended: with the fuel that it used, and whether it answered with an `err`. Returns what
+/// to charge for it.
+pub(crate) fn leave(run: &Run, entered: Entered, lent: u64, outcome: &Result<(u64, bool), (Named, u64)>) -> u64 {
     let (used, ended) = match outcome {
-        Ok(used) => (*used, Ended::Returned),
+        Ok((used, false)) => (*used, Ended::Returned),
+        Ok((used, true)) => (*used, Ended::Refused),
         Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
         Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
     };

@@ -3,10 +3,14 @@
 //! A `Ctx` is the data of a wasmtime store. Host functions reach everything through it: the tree for deadline and
 //! identity, [`Ctx::charge`] for fuel, [`Ctx::waiter`] for anything that waits.
 
+use crate::engine::Engine;
 use crate::limiter::Limiter;
 use crate::run::Run;
+use station_kernel::Tree;
 use station_kernel::graph::NodeIndex;
 use station_kernel::ports::ModuleSettings;
+use station_kernel::tree::Told;
+use station_kernel::work::{Caps, Rows, SqlError, Unit, Value};
 use station_model::{CallId, Failure, ModuleName};
 use std::any::{Any, TypeId};
 use std::sync::Arc;
@@ -18,6 +22,9 @@ const RESOURCES_MAX: usize = 1_000;
 
 /// Ticks of 5 ms that a trial instance may take, start function included.
 const TRIAL_TICKS_MAX: u32 = 400;
+
+/// Fuel of one step of the database's machine, which takes 20 to 100 ns.
+const FUEL_PER_STEP: u64 = 20;
 
 /// The data of an instance's store.
 pub struct Ctx {
@@ -130,6 +137,69 @@ impl Ctx {
         std::mem::take(&mut self.host_fuel)
     }
 
+    /// Runs one statement of the module inside the call's unit of work, and charges what it cost.
+    ///
+    /// # Errors
+    /// Outside: what ends the call; return it from the host function. Inside: what the guest did wrong.
+    pub fn sql(&mut self, sql: &str, params: &[Value], caps: Caps) -> wasmtime::Result<Result<Rows, SqlError>> {
+        self.in_unit(|tree, steps_max| tree.sql(sql, params, caps, steps_max))
+    }
+
+    /// Reads in the call's unit of work, and charges what it cost.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn read<T>(
+        &mut self,
+        read: impl FnOnce(&mut dyn Unit, &ModuleName) -> Result<T, SqlError>,
+    ) -> wasmtime::Result<Result<T, SqlError>> {
+        self.in_unit(|tree, steps_max| tree.read(steps_max, read))
+    }
+
+    /// Writes in the call's unit of work, and charges what it cost.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn write<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn Unit, &ModuleName) -> Result<T, SqlError>,
+    ) -> wasmtime::Result<Result<T, SqlError>> {
+        self.in_unit(|tree, steps_max| tree.write(steps_max, write))
+    }
+
+    /// Notes rows that the module changed, for the report of the call.
+    pub fn note_write(&self, table: &str, rows: u64) {
+        if let Some(run) = &self.run {
+            run.tree.note_write(Some(table.to_owned()), rows);
+        }
+    }
+
+    /// Notes that something happened outside which cannot be done twice: the call is then not run again by itself.
+    pub fn note_outside(&self) {
+        if let Some(run) = &self.run {
+            run.tree.note_outside();
+        }
+    }
+
+    fn in_unit<T>(
+        &mut self,
+        work: impl FnOnce(&Tree<Engine>, u64) -> Told<T>,
+    ) -> wasmtime::Result<Result<T, SqlError>> {
+        let Some(run) = self.run.clone() else {
+            return Ok(Err(SqlError::Denied("a component reaches no data while it starts".into())));
+        };
+        // What the guest has left is not known here, but what the module may use at most is.
+        let steps_max = self.fuel_max().saturating_sub(self.host_fuel) / FUEL_PER_STEP;
+        let told = work(&run.tree, steps_max);
+        self.charge(run.tree.steps().saturating_mul(FUEL_PER_STEP));
+        told.map_err(wasmtime::Error::new)
+    }
+
+    /// The unit of work, for an entry that answers before the root call has ended.
+    pub fn unit(&self) -> UnitHandle {
+        UnitHandle(self.run.clone())
+    }
+
     /// A handle through which host functions wait.
     pub fn waiter(&self) -> Waiter {
         Waiter(self.run.clone())
@@ -177,8 +247,45 @@ impl Waiter {
     /// wait at all. Return it from the host function, so that the call ends with it.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
         match &self.0 {
-            Some(run) => run.wait(future),
+            Some(run) => run.tree.wait(future),
             None => Err(Failure::new(station_model::Code::StartDeadline, "a component may not wait while it starts")),
         }
+    }
+}
+
+/// The unit of work of the tree that an entry serves; of no tree by default, and then nothing is ever written.
+#[derive(Clone, Default)]
+pub struct UnitHandle(Option<Arc<Run>>);
+
+impl UnitHandle {
+    /// Begins the response. True when it may leave at once: then nothing can be written any more, and what was read
+    /// is on the disk. False when it must be held until [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// `station.internal` when the disk refused.
+    pub fn begin_response(&self) -> Result<bool, Failure> {
+        let Some(run) = &self.0 else { return Ok(true) };
+        let streams = run.tree.begin_response();
+        if streams {
+            run.tree.wait_durable()?;
+        }
+        Ok(streams)
+    }
+
+    /// Has everything rolled back, whatever the root call comes to.
+    pub fn doom(&self) {
+        if let Some(run) = &self.0 {
+            run.tree.doom();
+        }
+    }
+
+    /// Commits and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Why it could not be committed; then nothing has happened.
+    pub fn commit(&self) -> Result<(), Failure> {
+        let Some(run) = &self.0 else { return Ok(()) };
+        run.tree.end_unit(true)?;
+        run.tree.wait_durable()
     }
 }

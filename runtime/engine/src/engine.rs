@@ -4,7 +4,7 @@ use crate::broker;
 use crate::cache::{Cache, Found as Cached};
 use crate::capability::Capability;
 use crate::config::{self, Place, PoolSize};
-use crate::entry::Entry;
+use crate::entry::{Answer, Entry};
 use crate::failure::{self, Named};
 use crate::host::Host;
 use crate::lane::Lane;
@@ -67,7 +67,6 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) meter: Arc<Meter>,
     pub(crate) pool: Pool,
-    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 /// Why there is no engine.
@@ -98,9 +97,8 @@ impl Engine {
         let host = Host::new(&engine, capabilities).map_err(refused)?;
         let cache = Cache::open(settings.cache.as_deref(), &settings.cache_key, config::compatibility(&engine))
             .map_err(|source| Error::CacheKey { path: settings.cache_key.clone(), source })?;
-        let runtime = tokio::runtime::Handle::current();
         let worker = Worker::new(settings.worker.clone(), settings.compile);
-        let shared = Shared { engine, host, settings, meter: Arc::default(), pool: Pool::default(), runtime };
+        let shared = Shared { engine, host, settings, meter: Arc::default(), pool: Pool::default() };
         Ok(Self {
             shared: Arc::new(shared),
             worker,
@@ -262,19 +260,19 @@ impl Executor for Engine {
         Entry::Text(arguments)
     }
 
+    fn spare(&self, entry: &Entry) -> Option<Entry> {
+        entry.spare()
+    }
+
     fn run(&self, tree: &Arc<Tree<Self>>, entry: Entry) -> Result<Option<Value>, Failure> {
         let run = Run::new(tree, &self.shared);
         let _end = EndOfTree(&run);
-        let what = tree.found.map_or(Called::Handler("wasi:http/incoming-handler#handle"), Called::Function);
-        let entered = tree.enter(tree.root, what)?;
-        let outcome = root(&run, entry);
-        let mut answer = None;
-        let outcome = outcome.map(|(found, used)| {
-            answer = found;
-            used
-        });
+        let entered = tree.enter(tree.root, tree.called.clone())?;
+        let (answer, outcome) = split(root(&run, entry));
         broker::leave(&run, entered, tree.fuel, &outcome);
+        let stays = matches!(outcome, Ok((_, false)));
         outcome.map_err(|(named, _)| named.failure)?;
+        tree.end_unit(stays)?;
         run.keep_instances();
         Ok(answer)
     }
@@ -296,11 +294,22 @@ impl Executor for Engine {
     }
 }
 
+/// The answer, and how the call ended.
+fn split(outcome: Result<(Answer, u64), (Named, u64)>) -> (Option<Value>, Result<(u64, bool), (Named, u64)>) {
+    match outcome {
+        Ok((answer, used)) => (answer.json, Ok((used, answer.refused))),
+        Err(failed) => (None, Err(failed)),
+    }
+}
+
 /// Runs the root instance. Answers with the fuel that the whole tree used, also when it failed.
-fn root(run: &Arc<Run>, entry: Entry) -> Result<(Option<Value>, u64), (Named, u64)> {
+fn root(run: &Arc<Run>, entry: Entry) -> Result<(Answer, u64), (Named, u64)> {
     let (node, fuel) = (run.tree.root, run.tree.fuel);
     let mut lease = run.lease(node, fuel)?;
-    let target = run.tree.found.and_then(|found| Some((found, run.tree.graph.node(node)?.function(found)?)));
+    let target = match run.tree.called {
+        Called::Function(found) => run.tree.graph.node(node).and_then(|node| Some((found, node.function(found)?))),
+        _ => None,
+    };
     let outcome = entry.enter(&mut lease.live, target);
     settle_root(run, lease, fuel, outcome)
 }
@@ -309,8 +318,8 @@ fn settle_root(
     run: &Arc<Run>,
     mut lease: Lease,
     fuel: u64,
-    outcome: wasmtime::Result<Option<Value>>,
-) -> Result<(Option<Value>, u64), (Named, u64)> {
+    outcome: wasmtime::Result<Answer>,
+) -> Result<(Answer, u64), (Named, u64)> {
     let used = lease.live.used(fuel);
     match outcome {
         Ok(_) if used > fuel => {

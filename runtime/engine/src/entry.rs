@@ -18,6 +18,14 @@ pub enum Entry {
     Custom(Box<dyn RootEntry>),
 }
 
+/// What an entry brings back.
+pub(crate) struct Answer {
+    /// The result as JSON, where the entry answers with JSON.
+    pub(crate) json: Option<Value>,
+    /// True when it is an `err`: the call has not failed, but what it wrote is undone.
+    pub(crate) refused: bool,
+}
+
 /// A way into the root instance that is not a function call with text.
 pub trait RootEntry: Send + 'static {
     /// Runs on the call's thread, from the first to the last instruction of the root call.
@@ -25,20 +33,35 @@ pub trait RootEntry: Send + 'static {
     /// # Errors
     /// Whatever ends the call: a trap, or a [`Failure`] in a [`wasmtime::Error`].
     fn serve(self: Box<Self>, store: &mut Store<Ctx>, instance: &Instance) -> wasmtime::Result<()>;
+
+    /// A second entry that can stand in for this one if the call must be run again; none when it cannot be repeated.
+    fn spare(&self) -> Option<Box<dyn RootEntry>> {
+        None
+    }
 }
 
 impl Entry {
-    /// Does it with `live`. `None` where there is no JSON to answer with.
-    pub(crate) fn enter(self, live: &mut Live, target: Option<(Found, &Function)>) -> wasmtime::Result<Option<Value>> {
+    /// Does it with `live`.
+    pub(crate) fn enter(self, live: &mut Live, target: Option<(Found, &Function)>) -> wasmtime::Result<Answer> {
         match (self, target) {
-            (Self::Text(arguments), Some((found, function))) => call(live, found, function, &arguments).map(Some),
+            (Self::Text(arguments), Some((found, function))) => call(live, found, function, &arguments),
             (Self::Text(_), None) => Err(Error::new(no_function())),
-            (Self::Custom(entry), _) => entry.serve(&mut live.store, &live.instance).map(|()| None),
+            (Self::Custom(entry), _) => {
+                entry.serve(&mut live.store, &live.instance).map(|()| Answer { json: None, refused: false })
+            }
+        }
+    }
+
+    /// The same entry again, where it can be repeated.
+    pub(crate) fn spare(&self) -> Option<Self> {
+        match self {
+            Self::Text(arguments) => Some(Self::Text(arguments.clone())),
+            Self::Custom(entry) => entry.spare().map(Self::Custom),
         }
     }
 }
 
-fn call(live: &mut Live, found: Found, signature: &Function, arguments: &Arguments) -> wasmtime::Result<Value> {
+fn call(live: &mut Live, found: Found, signature: &Function, arguments: &Arguments) -> wasmtime::Result<Answer> {
     let function = live.function(found).map_err(Error::new)?;
     let args = match arguments {
         Arguments::Json(values) => text::json::arguments(values, signature),
@@ -47,10 +70,16 @@ fn call(live: &mut Live, found: Found, signature: &Function, arguments: &Argumen
     let args = args.map_err(Error::new)?;
     let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
     function.call(&mut live.store, &args, &mut results)?;
-    match (results.first(), &signature.result) {
-        (Some(value), Some(ty)) => text::json::value(value, ty).map_err(Error::new),
-        _ => Ok(Value::Null),
-    }
+    let json = match (results.first(), &signature.result) {
+        (Some(value), Some(ty)) => text::json::value(value, ty).map_err(Error::new)?,
+        _ => Value::Null,
+    };
+    Ok(Answer { json: Some(json), refused: is_refusal(&results) })
+}
+
+/// True when a function answered with the `err` of a result.
+pub(crate) fn is_refusal(results: &[Val]) -> bool {
+    matches!(results.first(), Some(Val::Result(Err(_))))
 }
 
 fn no_function() -> Failure {

@@ -27,7 +27,7 @@ mod text;
 mod worker;
 
 pub use capability::{Capability, Offer};
-pub use ctx::{Ctx, Waiter};
+pub use ctx::{Ctx, UnitHandle, Waiter};
 pub use engine::{Engine, Error, HOSTCALL_BYTES, Settings};
 pub use entry::{Entry, RootEntry};
 pub use lane::Lane;

@@ -150,7 +150,8 @@ impl Run {
     /// Ends a tree that went well: instances of modules that keep theirs go back to the pool.
     pub(crate) fn keep_instances(&self) {
         let all = std::mem::take(&mut *self.slots());
-        let clean = self.handles().is_empty();
+        // An instance of a tree that was undone in part may remember what never was.
+        let clean = self.handles().is_empty() && !self.tree.was_undone();
         for (index, slots) in all.into_iter().enumerate() {
             let Some(node) = self.tree.graph.node(index) else { continue };
             for slot in slots {
@@ -172,24 +173,6 @@ impl Run {
     /// Wall time until the deadline.
     pub(crate) fn time_left(&self) -> Duration {
         Duration::from_micros(self.tree.due_us().saturating_sub(self.tree.pulse.exact_us()))
-    }
-
-    /// Waits for `future` on this thread until the deadline, or until the tree is cancelled.
-    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        self.tree.check_time()?;
-        let began_us = self.tree.pulse.exact_us();
-        let deadline = self.tree.pulse.instant(self.tree.due_us()).into();
-        let bounded = async {
-            tokio::select! {
-                biased;
-                done = future => Ok(done),
-                failure = self.tree.cancel.cancelled() => Err(failure),
-                () = tokio::time::sleep_until(deadline) => Err(self.tree.deadline_passed()),
-            }
-        };
-        let outcome = self.shared.runtime.block_on(bounded);
-        self.tree.note_wait(self.tree.pulse.exact_us().saturating_sub(began_us));
-        outcome
     }
 }
 

@@ -18,6 +18,7 @@ use station_model::{Code, Digest, Failure, Function, FunctionPath, Instances, In
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use build::Loaded;
+pub(crate) use build::{pinned, unmet};
 
 /// Position of a module in one graph.
 pub type NodeIndex = usize;

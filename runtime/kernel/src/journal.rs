@@ -104,6 +104,7 @@ mod tests {
             duration_us: 0,
             calls: 1,
             failure: None,
+            unit: None,
             frames: vec![frame],
         })
     }

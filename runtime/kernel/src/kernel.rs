@@ -7,17 +7,19 @@ use crate::graph::{Graph, Health, Loaded};
 use crate::journal::Journal;
 use crate::logs::Logs;
 use crate::meter::Meter;
+use crate::places::Places;
 use crate::ports::{Clock, Executor, ModuleSettings, Registry, StorageError};
 use crate::state::{ModuleState, State};
 use crate::threads::{Pulse, Threads};
 use crate::tree::{Cancel, Ceilings, Reason, Tree};
+use crate::work::{Units, Workshop};
 use arc_swap::ArcSwap;
 use station_model::{CallId, Digest, Failure, Grant, Limits, ModuleName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// What the operator decided about the station as a whole.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct Settings {
     pub queue_max: usize,
     /// Ceilings that are the same for every tree.
     pub ceilings: Ceilings,
+    /// How long a call may take from its first write to its end, in milliseconds (`unit.write-max`).
+    pub write_ms_max: u64,
     /// Modules that the station keeps.
     pub modules_max: usize,
     /// Revisions of one module that the station keeps.
@@ -52,6 +56,8 @@ impl Default for Settings {
                 bytes_max: 1 << 30,
                 stack_bytes_min: 512 * 1024,
             },
+            // Writers queue, so this is what the next one may have to wait for.
+            write_ms_max: 500,
             modules_max: 1_000,
             revisions_max: 1_000,
             // Compiled code loads within milliseconds; only a compilation takes longer than this.
@@ -67,6 +73,7 @@ pub struct Kernel<E: Executor> {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     logs: Arc<Logs>,
+    shop: Workshop,
     journal: Arc<Journal>,
     threads: Threads,
     pulse: Arc<Pulse>,
@@ -75,7 +82,7 @@ pub struct Kernel<E: Executor> {
     changing: Arc<tokio::sync::Mutex<()>>,
     broken: Mutex<BTreeMap<ModuleName, Failure>>,
     meters: Mutex<BTreeMap<ModuleName, Arc<Meter>>>,
-    places: Mutex<BTreeMap<ModuleName, (u32, Arc<Semaphore>)>>,
+    places: Mutex<BTreeMap<ModuleName, Arc<Places>>>,
     waiting: AtomicU64,
     running: Arc<Running>,
 }
@@ -107,6 +114,8 @@ pub struct Ports<E: Executor> {
     pub executor: Arc<E>,
     /// Remembers the state.
     pub registry: Arc<dyn Registry>,
+    /// Opens units of work, on the database that the registry is in.
+    pub units: Arc<dyn Units>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Where modules write.
@@ -131,12 +140,13 @@ impl<E: Executor> Kernel<E> {
     /// # Errors
     /// When the registry cannot be read or the pulse cannot be started.
     pub async fn start(settings: Settings, ports: Ports<E>) -> Result<Arc<Self>, StartError> {
-        let Ports { executor, registry, clock, logs } = ports;
+        let Ports { executor, registry, units, clock, logs } = ports;
         let state = registry.load().map_err(StartError::Registry)?;
         registry.sweep(&state).map_err(StartError::Registry)?;
         let ticking = Arc::clone(&executor);
         let pulse = Pulse::start(move || ticking.tick()).map_err(StartError::Pulse)?;
         let kernel = Arc::new(Self {
+            shop: Workshop::new(units, settings.write_ms_max),
             threads: Threads::new(settings.threads_max, settings.queue_max, tokio::runtime::Handle::current()),
             settings,
             executor,
@@ -233,27 +243,27 @@ impl<E: Executor> Kernel<E> {
         lock(&self.running.calls).len()
     }
 
-    /// The places for root calls of a module. A change of its ceiling makes new ones.
-    pub(crate) fn places(&self, module: &ModuleName, ceiling: u32) -> Arc<Semaphore> {
+    /// The places for root calls of a module, as many as its ceiling says.
+    pub(crate) fn places(&self, module: &ModuleName, ceiling: u32) -> Arc<Places> {
         // A quarter of the threads is out of reach for any one module.
         let share = u32::try_from(self.settings.threads_max * 3 / 4).unwrap_or(u32::MAX).max(1);
         let max = ceiling.min(share).max(1);
-        let mut places = lock(&self.places);
-        let entry = places.entry(module.clone()).or_insert_with(|| (max, Arc::new(Semaphore::new(max as usize))));
-        if entry.0 != max {
-            *entry = (max, Arc::new(Semaphore::new(max as usize)));
-        }
-        Arc::clone(&entry.1)
+        let mut all = lock(&self.places);
+        let places = all.entry(module.clone()).or_insert_with(|| Arc::new(Places::new(max)));
+        places.resize(max);
+        Arc::clone(places)
     }
 
     pub(crate) fn meter(&self, module: &ModuleName) -> Arc<Meter> {
         Arc::clone(lock(&self.meters).entry(module.clone()).or_default())
     }
 
-    /// Forgets what is counted and kept in memory about a module that is gone.
+    /// Forgets what is counted and kept in memory about a module that is gone. What its last calls still use stays
+    /// counted, so that a module of the same name does not get everything twice.
     pub(crate) fn forget(&self, module: &ModuleName) {
-        lock(&self.meters).remove(module);
-        lock(&self.places).remove(module);
+        let gone = |name: &ModuleName| !self.state_now().modules.contains_key(name);
+        lock(&self.meters).retain(|name, meter| !gone(name) || !meter.read().is_idle());
+        lock(&self.places).retain(|name, places| !gone(name) || Arc::strong_count(places) > 1);
         lock(&self.broken).remove(module);
         self.logs.forget(module);
     }
@@ -319,6 +329,10 @@ impl<E: Executor> Kernel<E> {
     /// The time of day.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    pub(crate) fn shop(&self) -> &Workshop {
+        &self.shop
     }
 
     /// What modules wrote.

@@ -14,6 +14,7 @@ mod lifecycle;
 mod loading;
 mod logs;
 pub mod meter;
+mod places;
 pub mod ports;
 mod run;
 mod service;

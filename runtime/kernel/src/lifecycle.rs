@@ -5,7 +5,7 @@
 //! a client that goes away leaves either everything or nothing.
 
 use crate::control::{Deployed, Principal, Upload};
-use crate::graph::{Graph, Health, Reason, Waiting};
+use crate::graph::{self, Graph, Health, Reason, Waiting};
 use crate::kernel::Kernel;
 use crate::ports::{Executor, Prepared, StorageError};
 use crate::run;
@@ -79,6 +79,8 @@ impl<E: Executor> Kernel<E> {
         prepared: Prepared,
         code: Arc<E::Module>,
     ) -> Result<Deployed, Failure> {
+        // Once more, now that nobody else can add to it.
+        self.check_quota(&upload.module)?;
         let registry = Arc::clone(self.registry());
         let (digest, file) = (upload.digest, upload.file.clone());
         blocking(move || registry.keep_artifact(&digest, &file)).await?;
@@ -89,7 +91,11 @@ impl<E: Executor> Kernel<E> {
             entry: self.entry(who, "deploy", upload.module.as_str(), detail),
         };
         let module = upload.module.clone();
-        let judge = move |before: &Graph<E>, after: &Graph<E>| judge_revision(&module, before, after);
+        let state = self.state_now();
+        let judge = move |before: &Graph<E>, after: &Graph<E>| {
+            judge_revision(&module, before, after)?;
+            judge_for_absent(&module, &state, after)
+        };
         self.change(guard, plan, &judge).await?;
         self.mended(&upload.module);
         let health = self.health(&self.graph_now(), &upload.module);
@@ -281,8 +287,10 @@ impl<E: Executor> Kernel<E> {
         state.apply(&pins);
         plan.changes.extend(pins);
         let (kernel, guard) = (Arc::clone(self), Arc::clone(guard));
+        // The registry is in the database of the units of work, and takes its turn to write like one.
+        let turn = Arc::clone(&self.shop().writers).acquire_owned().await;
         blocking(move || {
-            let _changing = guard;
+            let _changing = (guard, turn);
             kernel.registry().commit(&plan.changes, &plan.entry)?;
             kernel.show(state, graph);
             Ok(())
@@ -409,6 +417,25 @@ fn judge_revision<E: Executor>(module: &ModuleName, before: &Graph<E>, after: &G
             let code = if mismatch(found) { Code::LinkTypeMismatch } else { Code::LinkNoSuchExport };
             let message = format!("this revision of {module} would break {}: {}", edge.importer, found.detail);
             return Err(Failure::new(code, message));
+        }
+    }
+    Ok(())
+}
+
+/// Importers whose code is not loaded (it is being compiled again after a start) are in no graph, but what they
+/// import is known: a revision may not break them either.
+fn judge_for_absent<E: Executor>(module: &ModuleName, state: &State, after: &Graph<E>) -> Result<(), Failure> {
+    let new = after.find(module).and_then(|at| after.node(at));
+    let old = state.module(module).and_then(|module| module.active_revision());
+    let (Some(new), Some(old)) = (new, old) else { return Ok(()) };
+    for (importer, remembered) in state.modules.iter().filter(|(name, _)| after.find(name).is_none()) {
+        let imports = remembered.active_revision().map_or(&[][..], |revision| &revision.world.imports);
+        for import in imports.iter().filter(|import| graph::pinned(remembered, &import.name) == Some(module)) {
+            let was_met = graph::unmet(import, &old.world, module).is_none();
+            let Some((reason, why)) = graph::unmet(import, &new.world, module).filter(|_| was_met) else { continue };
+            let mismatch = reason == Reason::TypeMismatch;
+            let code = if mismatch { Code::LinkTypeMismatch } else { Code::LinkNoSuchExport };
+            return Err(Failure::new(code, format!("this revision of {module} would break {importer}: {why}")));
         }
     }
     Ok(())

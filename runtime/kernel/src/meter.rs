@@ -27,6 +27,13 @@ pub struct Reading {
     pub memory_bytes: u64,
 }
 
+impl Reading {
+    /// True when nothing is in use now.
+    pub fn is_idle(&self) -> bool {
+        self.instances == 0 && self.memory_bytes == 0
+    }
+}
+
 impl Meter {
     /// Counts a call that ended.
     pub fn count(&self, fuel: u64, failed: bool) {

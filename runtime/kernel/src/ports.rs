@@ -91,7 +91,12 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// An entry that calls a function with arguments from outside and answers with JSON.
     fn entry(&self, arguments: Arguments) -> Self::Entry;
 
-    /// Runs the root call of `tree` to its end, on this thread. `None` for an entry without a JSON answer.
+    /// A second entry that can stand in for this one if the call must be run again; asked for before the first is
+    /// used up. None when it cannot be repeated.
+    fn spare(&self, entry: &Self::Entry) -> Option<Self::Entry>;
+
+    /// Runs the root call of `tree` to its end, on this thread, and ends its unit of work with it: before instances
+    /// are kept, so that none outlives what it wrote. `None` for an entry without a JSON answer.
     ///
     /// # Errors
     /// `call.*`, `unit.*`, `station.*`.

@@ -1,16 +1,21 @@
 //! Root calls: admission, a call thread, the report.
 
-use crate::graph::{Found, Health, Node};
+use crate::graph::{Health, Node};
 use crate::journal::Journal;
 use crate::kernel::Kernel;
+use crate::places::Place;
 use crate::ports::Executor;
-use crate::tree::{Beginning, Cancel, Reason, Tree};
+use crate::tree::{Beginning, Called, Cancel, Reason, Tree};
+use crate::work::{Mark, Work};
 use serde_json::Value;
 use station_model::{CallId, CallReport, Code, Failure, FunctionPath, ModuleName};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
+
+/// A unit of work that is open for longer than this is told of in the station's log, in microseconds.
+const LONG_UNIT_US: u64 = 1_000_000;
 
 /// What a root call is aimed at.
 #[derive(Debug, Clone)]
@@ -68,12 +73,13 @@ impl<E: Executor> Kernel<E> {
     pub async fn run(&self, call: RootCall<E>) -> Result<Ended, Failure> {
         let started_ms = self.clock().now_ms();
         let graph = self.graph_now();
-        let (root, found) = self.find(&graph, &call)?;
+        let (root, called) = self.find(&graph, &call)?;
         let node = graph.node(root).ok_or_else(|| no_such_module(&call.module))?;
         let limits = &node.settings.limits;
+        let cancel = Arc::default();
         let tree = Tree::new(Beginning {
             root,
-            found,
+            called,
             id: call.id,
             principal: call.principal,
             fuel: call.fuel.unwrap_or(limits.fuel).min(limits.fuel),
@@ -83,6 +89,8 @@ impl<E: Executor> Kernel<E> {
             clock: Arc::clone(self.clock()),
             ceilings: self.settings().ceilings,
             graph: Arc::clone(&graph),
+            work: Work::new(self.shop(), self.pulse(), &cancel, false),
+            cancel,
         });
         let tree = Arc::new(tree);
         let permit = self.admit(node, &tree).await?;
@@ -96,25 +104,36 @@ impl<E: Executor> Kernel<E> {
             module: call.module,
             function: named(&call.target),
         };
-        let ended = self.on_thread(account, call.entry, permit)?.await;
+        let closed = self.on_thread(account, call.entry, permit)?.await;
         guard.0 = None;
-        ended.map_err(|_| internal())
+        let (ended, mark) = closed.map_err(|_| internal())?;
+        self.durable(mark).await?;
+        Ok(ended)
+    }
+
+    /// Waits until everything that an answer is made of is on the disk. No thread is held meanwhile, so that the
+    /// commits of many calls share one flush.
+    async fn durable(&self, mark: Mark) -> Result<(), Failure> {
+        match mark == Mark::default() {
+            true => Ok(()),
+            false => self.shop().units.durable(mark).await.map_err(|_| not_durable()),
+        }
     }
 
     fn find(
         &self,
         graph: &crate::graph::Graph<E>,
         call: &RootCall<E>,
-    ) -> Result<(crate::graph::NodeIndex, Option<Found>), Failure> {
+    ) -> Result<(crate::graph::NodeIndex, Called), Failure> {
         self.open_for_calls()?;
         let Some(root) = graph.find(&call.module) else { return Err(self.not_loaded(&call.module)) };
         let node = graph.node(root).ok_or_else(|| no_such_module(&call.module))?;
-        let found = match &call.target {
-            Target::Function(path) => Some(node.resolve(path)?),
-            Target::Handler(_) => None,
+        let called = match &call.target {
+            Target::Function(path) => Called::Function(node.resolve(path)?),
+            Target::Handler(name) => Called::Handler(name),
         };
         ready(node)?;
-        Ok((root, found))
+        Ok((root, called))
     }
 
     fn open_for_calls(&self) -> Result<(), Failure> {
@@ -134,7 +153,7 @@ impl<E: Executor> Kernel<E> {
     }
 
     /// Waits for a place among the module's root calls, so that no module can take every call thread.
-    async fn admit(&self, node: &Node<E>, tree: &Tree<E>) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn admit(&self, node: &Node<E>, tree: &Tree<E>) -> Result<Place, Failure> {
         let places = self.places(&node.name, node.settings.limits.instances_max);
         let waiting = self.waiting().fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(self.waiting());
@@ -142,11 +161,11 @@ impl<E: Executor> Kernel<E> {
             Failure::new(Code::StationBusy, format!("module {} serves as many calls as it may; try again", node.name))
         };
         if waiting >= self.settings().queue_max as u64 {
-            return places.try_acquire_owned().map_err(|_| busy());
+            return places.try_take().ok_or_else(busy);
         }
         let left = tree.deadline_us.saturating_sub(tree.pulse.exact_us());
-        match tokio::time::timeout(Duration::from_micros(left), places.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        match tokio::time::timeout(Duration::from_micros(left), places.take()).await {
+            Ok(Some(place)) => Ok(place),
             _ => Err(busy()),
         }
     }
@@ -156,22 +175,44 @@ impl<E: Executor> Kernel<E> {
         &self,
         account: Account<E>,
         entry: E::Entry,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Ended>, Failure> {
+        permit: Place,
+    ) -> Result<oneshot::Receiver<(Ended, Mark)>, Failure> {
         let (send, receive) = oneshot::channel();
         let running = self.register(&account.tree);
         let executor = Arc::clone(self.executor());
         let job = move || {
-            let outcome = guarded(|| executor.run(&account.tree, entry));
-            let ended = account.close(outcome);
+            let (account, outcome) = attempts(&*executor, account, entry);
+            let closed = account.close(outcome);
             // The place must be free before the answer is there, or a patient caller finds it taken.
             drop((permit, running));
-            let _caller_may_be_gone = send.send(ended);
+            let _caller_may_be_gone = send.send(closed);
         };
         let busy = |_| Failure::new(Code::StationBusy, "all call threads are taken and the queue is full; try again");
         self.threads().run(job).map_err(busy)?;
         Ok(receive)
     }
+}
+
+type Outcome = Result<(Option<Value>, Mark), Failure>;
+
+/// Runs the call, and once more if others changed what it had read and nobody would notice.
+fn attempts<E: Executor>(executor: &E, mut account: Account<E>, entry: E::Entry) -> (Account<E>, Outcome) {
+    let spare = executor.spare(&entry);
+    let outcome = attempt(executor, &account.tree, entry);
+    let Some(spare) = spare.filter(|_| outcome.is_err() && account.tree.work.may_run_again()) else {
+        return (account, outcome);
+    };
+    account.tree = Arc::new(account.tree.again());
+    let outcome = attempt(executor, &account.tree, spare);
+    (account, outcome)
+}
+
+fn attempt<E: Executor>(executor: &E, tree: &Arc<Tree<E>>, entry: E::Entry) -> Outcome {
+    let outcome = guarded(|| executor.run(tree, entry));
+    // The executor has ended the unit already, unless it was lost on the way.
+    let mark = tree.end_unit(outcome.is_ok());
+    let answer = outcome?;
+    Ok((answer, mark?))
 }
 
 /// What the report of a call is made of.
@@ -184,7 +225,7 @@ struct Account<E: Executor> {
 }
 
 impl<E: Executor> Account<E> {
-    fn close(self, outcome: Result<Option<Value>, Failure>) -> Ended {
+    fn close(self, outcome: Outcome) -> (Ended, Mark) {
         let tree = &self.tree;
         let frames = tree.frames(outcome.is_err());
         let began_us = tree.deadline_us.saturating_sub(tree.deadline_ms.saturating_mul(1_000));
@@ -194,14 +235,17 @@ impl<E: Executor> Account<E> {
             principal: tree.principal.clone(),
             module: self.module,
             function: self.function,
-            fuel: frames.first().map_or(0, |root| root.fuel),
+            fuel: frames.first().map_or(0, |root| root.fuel).saturating_add(tree.spent),
             duration_us: tree.pulse.exact_us().saturating_sub(began_us),
             calls: tree.calls(),
             failure: outcome.as_ref().err().cloned(),
+            unit: tree.unit_report(),
             frames,
         });
+        tell_of_long(&report);
         self.journal.record(Arc::clone(&report));
-        Ended { result: outcome.ok().flatten(), report }
+        let (result, mark) = outcome.unwrap_or((None, tree.mark()));
+        (Ended { result, report }, mark)
     }
 }
 
@@ -217,6 +261,18 @@ impl Drop for Counted<'_> {
 /// Runs `work` so that a panic in a host function is the failure of this call and of nothing else.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal()))
+}
+
+/// Units that keep others from writing, or the log of the database from shrinking, are not hidden.
+fn tell_of_long(report: &CallReport) {
+    let Some(unit) = report.unit.as_ref().filter(|unit| unit.open_us > LONG_UNIT_US) else { return };
+    let (module, function, call) = (&report.module, &report.function, report.id);
+    tracing::warn!(%module, %function, %call, open_us = unit.open_us, locked_us = unit.locked_us, "a long unit of work");
+}
+
+/// The failure of a call whose effects may or may not be on the disk.
+pub(crate) fn not_durable() -> Failure {
+    Failure::new(Code::StationInternal, "the disk did not take what was committed; the station's log has the details")
 }
 
 fn internal() -> Failure {

@@ -2,13 +2,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
 
+mod database;
 mod fakes;
+mod units;
 
 use crate::control::{CallRequest, Control, Principal, Upload};
 use crate::graph::Health;
 use crate::ports::Arguments;
 use crate::state::Scope;
 use crate::{Kernel, Service, Settings};
+use database::Database;
 use fakes::{Fake, Gate, Memory, exporting, importing};
 use station_model::{Code, Digest, Failure, ModuleName};
 use std::sync::Arc;
@@ -19,6 +22,7 @@ struct Bench {
     service: Service<Fake>,
     executor: Arc<Fake>,
     registry: Arc<Memory>,
+    database: Arc<Database>,
 }
 
 impl Bench {
@@ -28,8 +32,9 @@ impl Bench {
 
     async fn with(settings: Settings) -> Self {
         let (executor, registry) = (Arc::new(Fake::default()), Arc::new(Memory::new()));
-        let kernel = fakes::kernel(settings, &executor, &registry).await;
-        Self { service: Service(Arc::clone(&kernel)), kernel, executor, registry }
+        let database = Arc::default();
+        let kernel = fakes::kernel(settings, &executor, &registry, &database).await;
+        Self { service: Service(Arc::clone(&kernel)), kernel, executor, registry, database }
     }
 
     /// Uploads `bytes` as a revision of `module`.
@@ -252,7 +257,7 @@ async fn a_restart_brings_everything_back_and_a_broken_module_alone_is_missing()
     bench.deploy("c", &exporting("run")).await.unwrap();
     let again = Arc::new(Fake::default());
     again.cannot_load(Digest::of(exporting("run").as_bytes()));
-    let kernel = fakes::kernel(Settings::default(), &again, &bench.registry).await;
+    let kernel = fakes::kernel(Settings::default(), &again, &bench.registry, &bench.database).await;
     let graph = kernel.graph_now();
     assert_eq!(*kernel.state_now(), *bench.kernel.state_now());
     assert_eq!(kernel.health(&graph, &name("a")), Health::Ready);
@@ -260,6 +265,21 @@ async fn a_restart_brings_everything_back_and_a_broken_module_alone_is_missing()
     let service = Service(kernel);
     let failure = service.call(admin(), Bench::request("c")).await.unwrap_err();
     assert_eq!(failure.code, Code::CallNotReady);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_may_not_break_an_importer_that_is_not_loaded_yet() {
+    let bench = Bench::new().await;
+    bench.deploy("b", &exporting("a:b/x@1.0.0")).await.unwrap();
+    bench.deploy("a", &importing("a:b/x@1.0.0")).await.unwrap();
+    let again = Arc::new(Fake::default());
+    again.cannot_load(Digest::of(importing("a:b/x@1.0.0").as_bytes()));
+    let kernel = fakes::kernel(Settings::default(), &again, &bench.registry, &bench.database).await;
+    let restarted = Bench { service: Service(Arc::clone(&kernel)), kernel, executor: again, ..bench };
+    let refused = restarted.deploy("b", &exporting("a:b/x@2.0.0")).await.unwrap_err();
+    assert_eq!(refused.code, Code::LinkNoSuchExport);
+    assert!(refused.message.contains("would break a"), "{refused}");
+    restarted.deploy("b", &exporting("a:b/x@1.1.0")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +302,7 @@ async fn a_failure_costs_at_most_what_was_lent_and_waiting_costs_nothing() {
     bench.executor.behave(|tree| {
         let failed = Failure::new(Code::CallTrap, "it trapped");
         let spend = |lent: u64, waited: bool| {
-            let entered = tree.enter(tree.root, crate::tree::Called::Function(tree.found.unwrap())).unwrap();
+            let entered = tree.enter(tree.root, tree.called.clone()).unwrap();
             std::thread::sleep(Duration::from_millis(60));
             if waited {
                 tree.note_wait(60_000);

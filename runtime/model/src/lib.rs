@@ -23,7 +23,7 @@ pub use id::CallId;
 pub use interface::{FunctionPath, InterfaceName, PackageName};
 pub use limits::{Instances, Limits, LimitsPatch, Mode};
 pub use name::ModuleName;
-pub use trace::{CallReport, Frame, Location, Outcome};
+pub use trace::{CallReport, Frame, Location, Outcome, UnitOutcome, UnitReport, Wrote};
 pub use types::{Function, Interface, Resource, Type, World};
 
 /// A piece of text that is not what it should be.

@@ -25,9 +25,52 @@ pub struct CallReport {
     /// Why the root call failed; none when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What it did to the database; none when it ran no statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitReport>,
     /// Root first. After a failure the stack from the root to the culprit; otherwise the calls in their order,
     /// the first 64 of them.
     pub frames: Vec<Frame>,
+}
+
+/// The unit of work of a root call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitReport {
+    /// How it ended.
+    pub outcome: UnitOutcome,
+    /// From the first statement to the end, in microseconds.
+    pub open_us: u64,
+    /// From the first write to the end, in microseconds: for so long others could not write.
+    pub locked_us: u64,
+    /// Waiting for the turn to write, in microseconds.
+    pub waited_us: u64,
+    /// True when the call was run a second time, because others had changed what it had read.
+    pub reran: bool,
+    /// Which module changed how many rows of which table. Rows that were undone are not told, unless all were.
+    pub wrote: Vec<Wrote>,
+}
+
+/// How a unit of work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitOutcome {
+    /// It only read.
+    Read,
+    /// What it wrote is on the disk.
+    Committed,
+    /// Nothing that it wrote has happened.
+    RolledBack,
+}
+
+/// Rows that a module changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrote {
+    /// The module.
+    pub module: ModuleName,
+    /// Its table; none for a change of the schema or of several tables.
+    pub table: Option<String>,
+    /// Rows.
+    pub rows: u64,
 }
 
 /// One call inside a tree.

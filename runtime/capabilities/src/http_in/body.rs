@@ -98,6 +98,11 @@ impl AnswerBody {
         Self { inner, verdict, delivered: Some(delivered) }
     }
 
+    /// A body that is all there.
+    pub(super) fn gathered(inner: HyperOutgoingBody, verdict: Arc<Verdict>) -> Self {
+        Self { inner, verdict, delivered: None }
+    }
+
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(delivered) = self.delivered.take() {
             let _call_may_be_over = delivered.send(());

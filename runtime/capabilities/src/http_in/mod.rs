@@ -4,11 +4,16 @@
 //! ends it decides how it ends: the body ends cleanly only after the handler has returned; when the handler traps,
 //! runs out of something or is cancelled, the body fails, so that nobody takes half an answer for a whole one.
 //!
+//! A call that has written holds its answer until the commit ([`slot`]), and one that conflicts is run again with the
+//! same request ([`replay`]).
+//!
 //! The root call lasts until the body is delivered, because only then is the request served; its deadline bounds a
 //! client that reads slowly. A client that goes away drops the body: the guest sees a closed stream, and whoever
 //! runs the call cancels it.
 
 mod body;
+mod replay;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -19,19 +24,22 @@ use crate::http_out::view;
 use body::{Judge, Verdict};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError};
+use replay::{Replay, Tape};
+use slot::{Returned, Slot};
 use station_engine::{Ctx, Entry, RootEntry};
 use station_model::{Code, Failure};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use wasmtime_wasi_http::Error;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::bindings::sync::Proxy;
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::body::HyperIncomingBody;
 
 /// What goes wrong in a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -49,68 +57,53 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BodyError>,
 {
-    Entry::Custom(Box::new(Serve { request, respond }))
+    let (head, body) = request.into_parts();
+    Entry::Custom(Box::new(Serve { head, tape: Tape::new(body), slot: Slot::new(respond) }))
 }
 
-struct Serve<B> {
-    request: Request<B>,
-    respond: Respond,
+struct Serve {
+    head: Parts,
+    tape: Arc<Tape>,
+    slot: Arc<Slot>,
 }
 
-impl<B> RootEntry for Serve<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BodyError>,
-{
+impl RootEntry for Serve {
     fn serve(self: Box<Self>, store: &mut Store<Ctx>, instance: &Instance) -> wasmtime::Result<()> {
+        if !self.tape.is_whole() {
+            return Err(fail(Code::UnitConflict, "too much of the request was read to run the call again"));
+        }
         let proxy = Proxy::new(&mut *store, instance).map_err(|error| no_handler(&error))?;
-        let scheme = scheme(&self.request);
-        let request = with_host(self.request).map(|body| body.map_err(|e| body_error(&*e.into())));
-        let verdict = Arc::new(Verdict::default());
+        let (scheme, request) = self.request();
+        let (unit, verdict) = (store.data().unit(), Arc::new(Verdict::default()));
         let judge = Judge::new(&verdict);
-        let slot = Arc::new(Slot(Mutex::new(Some(self.respond))));
         let (delivered, waiting) = oneshot::channel();
-        let answer = Arc::clone(&slot);
+        let (slot, of_call) = (Arc::clone(&self.slot), unit.clone());
         let mut view = view(store.data_mut());
         let request = view.new_incoming_request(scheme, request)?;
-        let out = view.new_response_outparam_from_callback(move |set| answer.set(set, verdict, delivered))?;
+        let out = view.new_response_outparam_from_callback(move |set| slot.set(set, &of_call, verdict, delivered))?;
         proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out)?;
-        slot.check()?;
+        let returned = self.slot.returned()?;
         judge.returned();
-        // An error here means that the body was dropped: nobody wants more of it.
-        let delivered = store.data().waiter().wait(waiting);
-        delivered.map(drop).map_err(|failure| judge.failed(failure).into())
+        let waiter = store.data().waiter();
+        match returned {
+            // An error here means that the body was dropped: nobody wants more of it.
+            Returned::Sent => waiter.wait(waiting).map(drop),
+            Returned::Held(answer) => answer.finish(&waiter, &unit),
+        }
+        .map_err(|failure| judge.failed(failure).into())
+    }
+
+    fn spare(&self) -> Option<Box<dyn RootEntry>> {
+        let (tape, slot) = (Arc::clone(&self.tape), Arc::clone(&self.slot));
+        Some(Box::new(Self { head: self.head.clone(), tape, slot }))
     }
 }
 
-/// Where the guest puts its answer, once.
-struct Slot(Mutex<Option<Respond>>);
-
-impl Slot {
-    fn take(&self) -> Option<Respond> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn set(
-        &self,
-        set: Result<Response<HyperOutgoingBody>, ErrorCode>,
-        verdict: Arc<Verdict>,
-        delivered: oneshot::Sender<()>,
-    ) {
-        // A guest that sets an error keeps the place open: the call has failed, and `check` says so.
-        let Ok(response) = set else { return };
-        let Some(respond) = self.take() else { return };
-        let response = response.map(|body| AnswerBody::new(body, verdict, delivered));
-        let _client_may_be_gone = respond.send(Ok(response));
-    }
-
-    /// Fails when the handler has returned and there is no answer.
-    fn check(&self) -> wasmtime::Result<()> {
-        let Some(respond) = self.take() else { return Ok(()) };
-        let failure =
-            Failure::new(Code::CallTrap, "the module's handler returned without a response, or with an error");
-        let _client_may_be_gone = respond.send(Err(failure.clone()));
-        Err(failure.into())
+impl Serve {
+    fn request(&self) -> (Scheme, Request<HyperIncomingBody>) {
+        let request = Request::from_parts(self.head.clone(), Replay::new(&self.tape));
+        let scheme = scheme(&request);
+        (scheme, with_host(request).map(|body| body.map_err(|e| body_error(&*e)).boxed_unsync()))
     }
 }
 

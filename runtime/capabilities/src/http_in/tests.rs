@@ -1,11 +1,13 @@
 //! How an answer ends, for every way in which its call can end.
 
 use super::body::{AnswerBody, Judge, Verdict};
-use super::{Slot, body_error, with_host};
+use super::slot::{Returned, Slot};
+use super::{body_error, with_host};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use std::sync::{Arc, Mutex};
+use station_engine::UnitHandle;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
@@ -82,9 +84,11 @@ async fn a_client_that_goes_away_is_noticed() {
     assert!(delivered.await.is_err());
 }
 
-fn slot() -> (Slot, oneshot::Receiver<Result<Response<AnswerBody>, station_model::Failure>>) {
+type Answered = oneshot::Receiver<Result<Response<AnswerBody>, station_model::Failure>>;
+
+fn slot() -> (Arc<Slot>, Answered) {
     let (respond, answer) = oneshot::channel();
-    (Slot(Mutex::new(Some(respond))), answer)
+    (Slot::new(respond), answer)
 }
 
 #[tokio::test]
@@ -92,9 +96,10 @@ async fn a_handler_that_sets_nothing_or_an_error_has_failed() {
     for set in [false, true] {
         let (slot, answer) = slot();
         if set {
-            slot.set(Err(ErrorCode::InternalError(None)), Arc::default(), oneshot::channel().0);
+            let failed = Err(ErrorCode::InternalError(None));
+            slot.set(failed, &UnitHandle::default(), Arc::default(), oneshot::channel().0);
         }
-        assert!(slot.check().is_err());
+        assert!(slot.returned().is_err());
         assert_eq!(answer.await.unwrap().err().unwrap().code, station_model::Code::CallTrap);
     }
 }
@@ -103,9 +108,9 @@ async fn a_handler_that_sets_nothing_or_an_error_has_failed() {
 async fn the_answer_is_handed_over_when_it_is_set() {
     let (slot, mut answer) = slot();
     let (_host, inner) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1_024);
-    slot.set(Ok(Response::new(inner)), Arc::default(), oneshot::channel().0);
+    slot.set(Ok(Response::new(inner)), &UnitHandle::default(), Arc::default(), oneshot::channel().0);
     assert!(answer.try_recv().unwrap().is_ok());
-    assert!(slot.check().is_ok());
+    assert!(matches!(slot.returned(), Ok(Returned::Sent)));
 }
 
 #[test]

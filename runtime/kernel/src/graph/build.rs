@@ -108,7 +108,7 @@ impl<E: Executor> Graph<E> {
 }
 
 /// Who provides `import` by an earlier decision.
-fn pinned<'a>(module: &'a ModuleState, import: &InterfaceName) -> Option<&'a ModuleName> {
+pub(crate) fn pinned<'a>(module: &'a ModuleState, import: &InterfaceName) -> Option<&'a ModuleName> {
     let loosely = || {
         let mut matching =
             module.links.iter().filter(|(name, _)| name.version().is_none() && name.same_interface(import));
@@ -179,27 +179,15 @@ impl<E: Executor> Linker<'_, E> {
         }
         let all = self.candidates(import);
         let others: Vec<_> = all.iter().copied().filter(|c| c.node != importer).collect();
-        self.none_absent(import, &others)?;
+        let absent: Vec<_> = self.state.modules.keys().filter(|name| self.is_absent(name, import)).collect();
+        if let Some(named) = self.only_named_in_grants(state, import, &others, &absent) {
+            return Ok(named);
+        }
+        none_absent(import, &self.names(&others), &absent)?;
         match (others.as_slice(), all.as_slice()) {
             ([one], _) | ([], [one]) => Ok(*one),
             ([], _) => Err(no_provider(import)),
-            _ => self
-                .only_named_in_grants(state, import, &others)
-                .ok_or_else(|| ambiguous(import, others.iter().map(|c| self.name(c.node).clone()).collect())),
-        }
-    }
-
-    /// A provider whose code is not loaded (it is broken, or being compiled again) counts as one, or an import with
-    /// several candidates would be settled while one of them is away.
-    fn none_absent(&self, import: &Interface, others: &[Candidate]) -> Result<(), Box<Waiting>> {
-        let absent = self.state.modules.keys().filter(|name| self.is_absent(name, import)).cloned();
-        match (absent.collect::<Vec<_>>().as_slice(), others) {
-            ([], _) => Ok(()),
-            ([one], []) => Err(not_loaded(import, one)),
-            (absent, others) => {
-                let others = others.iter().map(|c| self.name(c.node).clone());
-                Err(ambiguous(import, others.chain(absent.iter().cloned()).collect()))
-            }
+            _ => Err(ambiguous(import, self.names(&others))),
         }
     }
 
@@ -228,50 +216,91 @@ impl<E: Executor> Linker<'_, E> {
         (0..self.loaded.len()).filter_map(|node| self.candidate(node, import)).collect()
     }
 
-    /// The newest export of `node` that meets an import.
     fn candidate(&self, node: NodeIndex, import: &Interface) -> Option<Candidate> {
         let (_, loaded) = self.loaded.get(node)?;
-        let exports = loaded.world.exports.iter().enumerate();
-        let meeting = exports.filter(|(_, export)| export.root == import.root && import.name.met_by(&export.name));
-        let newest = meeting.max_by(|(_, a), (_, b)| a.name.version().cmp(&b.name.version()))?;
-        Some(Candidate { node, export: newest.0 })
+        newest(&loaded.world, import).map(|(export, _)| Candidate { node, export })
     }
 
     /// The only candidate that some grant names as provider, if the grants name exactly one.
-    fn only_named_in_grants(&self, state: &ModuleState, import: &Interface, among: &[Candidate]) -> Option<Candidate> {
-        let named = |c: &&Candidate| {
+    fn only_named_in_grants(
+        &self,
+        state: &ModuleState,
+        import: &Interface,
+        among: &[Candidate],
+        absent: &[&ModuleName],
+    ) -> Option<Candidate> {
+        let named = |name: &ModuleName| {
             state.grants.iter().any(|g| {
                 matches!(g, station_model::Grant::Import { provider: Some(_), .. })
-                    && g.covers(&import.name, Some(self.name(c.node)))
+                    && g.covers(&import.name, Some(name))
             })
         };
-        let mut found = among.iter().filter(named);
-        found.next().filter(|_| found.next().is_none()).copied()
+        let mut found = among.iter().filter(|c| named(self.name(c.node)));
+        let first = found.next().copied();
+        first.filter(|_| found.next().is_none() && !absent.iter().any(|name| named(name)))
     }
 
     fn connect(&self, import: &Interface, to: Candidate) -> Result<ModuleLink<E>, Box<Waiting>> {
         let mismatch = |detail: String| waiting(import, Reason::TypeMismatch, detail, vec![self.name(to.node).clone()]);
         let export = self.loaded.get(to.node).and_then(|(_, loaded)| loaded.world.exports.get(to.export));
         let export = export.ok_or_else(|| mismatch("the provider is gone".into()))?;
-        let functions = import.functions.iter().map(|wanted| {
-            let at = export.functions.iter().position(|f| f.name == wanted.name);
-            let found = at.and_then(|at| Some((at, export.functions.get(at)?)));
-            let missing =
-                || mismatch(format!("{} of {} has no function {}", export.name, self.name(to.node), wanted.name));
-            let (function, offered) = found.ok_or_else(missing)?;
-            // Only names are compared here; `resources` compares what the handles stand for, once all links are known.
-            if let Some(found) = compare::difference(wanted, offered, &|a, b| a.name == b.name) {
-                return Err(mismatch(told(&export.name, &wanted.name, self.name(to.node), &found)));
-            }
-            Ok(FunctionLink { function, lane: self.executor.lane(wanted, offered) })
+        let found = functions(import, export, self.name(to.node)).map_err(mismatch)?;
+        let lanes = import.functions.iter().zip(found).filter_map(|(wanted, function)| {
+            let lane = self.executor.lane(wanted, export.functions.get(function)?);
+            Some(FunctionLink { function, lane })
         });
-        let functions = functions.collect::<Result<_, _>>()?;
-        Ok(ModuleLink { provider: to.node, export: to.export, functions })
+        Ok(ModuleLink { provider: to.node, export: to.export, functions: lanes.collect() })
+    }
+
+    fn names(&self, candidates: &[Candidate]) -> Vec<ModuleName> {
+        candidates.iter().map(|c| self.name(c.node).clone()).collect()
     }
 
     fn name(&self, node: NodeIndex) -> &ModuleName {
         #[expect(clippy::indexing_slicing, reason = "every candidate was found in `loaded`")]
         self.loaded[node].0
+    }
+}
+
+/// The newest export of a world that meets an import.
+fn newest<'a>(world: &'a World, import: &Interface) -> Option<(usize, &'a Interface)> {
+    let exports = world.exports.iter().enumerate();
+    let meeting = exports.filter(|(_, export)| export.root == import.root && import.name.met_by(&export.name));
+    meeting.max_by(|(_, a), (_, b)| a.name.version().cmp(&b.name.version()))
+}
+
+/// Where the functions of an import are in an export of `provider`, or why one of them is not.
+fn functions(import: &Interface, export: &Interface, provider: &ModuleName) -> Result<Vec<usize>, String> {
+    let found = import.functions.iter().map(|wanted| {
+        let at = export.functions.iter().position(|f| f.name == wanted.name);
+        let found = at.and_then(|at| Some((at, export.functions.get(at)?)));
+        let missing = || format!("{} of {provider} has no function {}", export.name, wanted.name);
+        let (at, offered) = found.ok_or_else(missing)?;
+        // Only names are compared here; `resources` compares what the handles stand for, once all links are known.
+        match compare::difference(wanted, offered, &|a, b| a.name == b.name) {
+            Some(found) => Err(told(&export.name, &wanted.name, provider, &found)),
+            None => Ok(at),
+        }
+    });
+    found.collect()
+}
+
+/// Why `world` of `provider` does not meet an import, for a link that is in no graph because the importer is not
+/// loaded.
+pub(crate) fn unmet(import: &Interface, world: &World, provider: &ModuleName) -> Option<(Reason, String)> {
+    match newest(world, import) {
+        None => Some((Reason::ProviderGone, format!("{provider} does not export {}", import.name))),
+        Some((_, export)) => functions(import, export, provider).err().map(|why| (Reason::TypeMismatch, why)),
+    }
+}
+
+/// A provider whose code is not loaded (it is broken, or being compiled again) counts as one, or an import with
+/// several candidates would be settled while one of them is away.
+fn none_absent(import: &Interface, others: &[ModuleName], absent: &[&ModuleName]) -> Result<(), Box<Waiting>> {
+    match (absent, others) {
+        ([], _) => Ok(()),
+        ([one], []) => Err(not_loaded(import, one)),
+        (absent, others) => Err(ambiguous(import, others.iter().chain(absent.iter().copied()).cloned().collect())),
     }
 }
 

@@ -43,6 +43,10 @@ impl Executor for Nothing {
 
     fn entry(&self, _: Arguments) {}
 
+    fn spare(&self, (): &()) -> Option<()> {
+        None
+    }
+
     fn run(&self, _: &Arc<Tree<Self>>, (): ()) -> Result<Option<Value>, Failure> {
         Ok(None)
     }
@@ -188,7 +192,9 @@ fn two_providers_are_ambiguous_until_one_is_chosen() {
 #[test]
 fn a_grant_that_names_one_of_two_providers_chooses_it() {
     let town = Town::default().module("b", &[], &[X]).module("c", &[], &[X]).module("a", &[X], &[]);
-    assert_eq!(town.grant("a", "a:b/x@c").provider("a").unwrap(), "c");
+    let town = town.grant("a", "a:b/x@c").unloaded("b");
+    assert_eq!(town.provider("a").unwrap(), "c", "also while the other one is not loaded");
+    assert_eq!(town.grant("a", "a:b/x@b").waits("a"), [Reason::Ambiguous], "but not when grants name both");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! An executor that does what a test says, and a registry in memory with files in a folder.
 
+use super::database::{Database, Shared};
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
 use crate::ports::{Arguments, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
 use crate::state::{AuditEntry, Change, State};
-use crate::tree::{Called, Ended, Tree};
+use crate::tree::{Ended, Tree};
 use serde_json::Value;
 use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, World};
 use std::path::{Path, PathBuf};
@@ -81,16 +82,20 @@ impl Executor for Fake {
 
     fn entry(&self, _: Arguments) {}
 
+    fn spare(&self, (): &()) -> Option<()> {
+        Some(())
+    }
+
     fn run(&self, tree: &Arc<Tree<Self>>, (): ()) -> Result<Option<Value>, Failure> {
         let behaviour = self.behaviour.lock().unwrap().clone();
-        let entered = tree.enter(tree.root, Called::Function(tree.found.unwrap()))?;
+        let entered = tree.enter(tree.root, tree.called.clone())?;
         let outcome = behaviour.map_or(Ok(None), |behave| behave(tree));
         let ended = match &outcome {
             Ok(_) => Ended::Returned,
             Err(failure) => Ended::Failed(failure, vec![]),
         };
         tree.leave(entered, tree.fuel, 1, ended);
-        outcome
+        tree.end_unit(outcome.is_ok()).and(outcome)
     }
 
     fn symbolize<'a>(&'a self, _: Digest, _: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {
@@ -212,9 +217,15 @@ impl Clock for Stopped {
 }
 
 /// A kernel with these fakes.
-pub(super) async fn kernel(settings: Settings, executor: &Arc<Fake>, registry: &Arc<Memory>) -> Arc<Kernel<Fake>> {
+pub(super) async fn kernel(
+    settings: Settings,
+    executor: &Arc<Fake>,
+    registry: &Arc<Memory>,
+    database: &Arc<Database>,
+) -> Arc<Kernel<Fake>> {
     let registry: Arc<dyn Registry> = Arc::<Memory>::clone(registry);
-    let ports =
-        Ports { executor: Arc::clone(executor), registry, clock: Arc::new(Stopped), logs: Arc::new(Logs::default()) };
+    let units = Arc::new(Shared(Arc::clone(database)));
+    let (clock, logs) = (Arc::new(Stopped), Arc::new(Logs::default()));
+    let ports = Ports { executor: Arc::clone(executor), registry, units, clock, logs };
     Kernel::start(settings, ports).await.unwrap()
 }

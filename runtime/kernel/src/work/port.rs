@@ -18,6 +18,10 @@ pub trait Units: Send + Sync + 'static {
     /// [`SqlError::Busy`] when no connection is free, [`SqlError::Storage`].
     fn begin(&self, writing: bool, watch: Arc<dyn Watch>) -> Result<Box<dyn Unit>, SqlError>;
 
+    /// Whether a text looks as if it writes, told from its first word and without a connection. A hint only: it saves
+    /// a unit whose first statement writes from reading a snapshot that is stale when its turn comes.
+    fn hints_write(&self, sql: &str) -> bool;
+
     /// Ends when everything up to `mark` is on the disk.
     ///
     /// # Errors

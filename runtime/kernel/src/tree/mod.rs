@@ -6,18 +6,27 @@
 //!
 //! A tree lives on one thread. Other threads may only [`cancel`](Cancel::set) it.
 
-use crate::graph::{Found, Graph, Node, NodeIndex};
+mod book;
+mod cancel;
+mod time;
+mod unit;
+
+pub use book::Called;
+pub use cancel::{Cancel, Reason};
+pub use unit::Told;
+
+use crate::graph::{Graph, Node, NodeIndex};
 use crate::logs::Logs;
 use crate::ports::{Clock, Executor};
 use crate::threads::{self, Pulse};
+use crate::work::Work;
+use book::{Book, Mark, Open};
 use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName, Outcome};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
-/// Frames that a report shows of a call that succeeded. Two thousand reports are kept, so this bounds their memory.
-const FRAMES_MAX: usize = 64;
 /// Fuel charged per microsecond for a call that ended badly, whose counted fuel is not to be relied on. Measured:
 /// one unit takes 0.4 to 1.3 ns of a core; this is less than half of what a busy core gets done.
 const FUEL_PER_US: u64 = 400;
@@ -42,8 +51,8 @@ pub struct Tree<E: Executor> {
     pub graph: Arc<Graph<E>>,
     /// The module that was called.
     pub root: NodeIndex,
-    /// Its function; none when the entry serves a request instead.
-    pub found: Option<Found>,
+    /// What is called in it.
+    pub called: Called,
     /// The root call's id.
     pub id: CallId,
     /// Who asked.
@@ -64,25 +73,13 @@ pub struct Tree<E: Executor> {
     pub clock: Arc<dyn Clock>,
     /// Ceilings that are the same for every call.
     pub ceilings: Ceilings,
+    /// What it reads and writes.
+    pub(crate) work: Work,
+    /// Fuel that an earlier attempt at the same call has used.
+    pub(crate) spent: u64,
     bytes: AtomicU64,
     waited_us: AtomicU64,
     book: Mutex<Book>,
-}
-
-/// Ends a tree from outside.
-#[derive(Debug, Default)]
-pub struct Cancel {
-    reason: AtomicU8,
-    woken: tokio::sync::Notify,
-}
-
-/// Why a tree is ended from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Whoever asked is gone.
-    ClientGone = 1,
-    /// The station shuts down.
-    Draining = 2,
 }
 
 /// Proof that a call was entered; [`Tree::leave`] takes it back.
@@ -97,61 +94,12 @@ pub struct Entered {
 pub enum Ended<'a> {
     /// It returned.
     Returned,
+    /// It returned an `err`: no failure of the call, but what it wrote is undone.
+    Refused,
     /// It failed by itself, here.
     Failed(&'a Failure, Vec<Location>),
     /// It ended because something it called had failed with this code.
     Followed(Code, Vec<Location>),
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    open: Vec<Open>,
-    done: Vec<Mark>,
-    /// The stack at the failure that is on its way up, or was the last to be.
-    path: Vec<Mark>,
-    /// True from the moment of that failure until something else happens.
-    path_is_fresh: bool,
-    calls: u64,
-}
-
-/// A call that runs.
-#[derive(Debug)]
-struct Open {
-    node: NodeIndex,
-    what: Called,
-    entered_us: u64,
-    /// Time that the tree had spent waiting when the call began.
-    waited_us: u64,
-    /// When the call must have ended, on the pulse's clock, and the limit that says so.
-    deadline_us: u64,
-    deadline_ms: u64,
-    children_fuel: u64,
-    slot: Option<usize>,
-}
-
-/// A call that ended, or stands in the trace while it runs.
-#[derive(Debug, Clone)]
-struct Mark {
-    node: NodeIndex,
-    what: Called,
-    depth: u32,
-    fuel: u64,
-    outcome: Outcome,
-    at: Vec<Location>,
-}
-
-/// What is called in a module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Called {
-    /// An exported function.
-    Function(Found),
-    /// The destructor of a resource that this export defines.
-    Drop {
-        /// Position of the export.
-        export: usize,
-    },
-    /// A handler that the host calls, such as `wasi:http/incoming-handler#handle`.
-    Handler(&'static str),
 }
 
 /// What a new tree begins with.
@@ -160,8 +108,8 @@ pub struct Beginning<E: Executor> {
     pub graph: Arc<Graph<E>>,
     /// The module to call.
     pub root: NodeIndex,
-    /// Its function.
-    pub found: Option<Found>,
+    /// What to call in it.
+    pub called: Called,
     /// The id.
     pub id: CallId,
     /// Who asked.
@@ -178,6 +126,10 @@ pub struct Beginning<E: Executor> {
     pub clock: Arc<dyn Clock>,
     /// Ceilings.
     pub ceilings: Ceilings,
+    /// How another thread ends it.
+    pub cancel: Arc<Cancel>,
+    /// Its unit of work, not opened yet.
+    pub work: Work,
 }
 
 impl<E: Executor> Tree<E> {
@@ -187,19 +139,47 @@ impl<E: Executor> Tree<E> {
             deadline_us: from.pulse.exact_us().saturating_add(from.deadline_ms.saturating_mul(1_000)),
             graph: from.graph,
             root: from.root,
-            found: from.found,
+            called: from.called,
             id: from.id,
             principal: from.principal,
             fuel: from.fuel,
             deadline_ms: from.deadline_ms,
-            cancel: Arc::default(),
+            cancel: from.cancel,
             pulse: from.pulse,
             logs: from.logs,
             clock: from.clock,
             ceilings: from.ceilings,
+            work: from.work,
+            spent: 0,
             bytes: AtomicU64::new(0),
             waited_us: AtomicU64::new(0),
             book: Mutex::default(),
+        }
+    }
+
+    /// The same call a second time, on what is left of its budget: with the write lock before the first read, so
+    /// that it cannot conflict again.
+    pub(crate) fn again(&self) -> Self {
+        let used = self.frames(true).first().map_or(0, |root| root.fuel);
+        Self {
+            graph: Arc::clone(&self.graph),
+            root: self.root,
+            called: self.called.clone(),
+            id: self.id,
+            principal: self.principal.clone(),
+            fuel: self.fuel.saturating_sub(used),
+            deadline_us: self.deadline_us,
+            deadline_ms: self.deadline_ms,
+            cancel: Arc::clone(&self.cancel),
+            pulse: Arc::clone(&self.pulse),
+            logs: Arc::clone(&self.logs),
+            clock: Arc::clone(&self.clock),
+            ceilings: self.ceilings,
+            work: Work::new(&self.work.shop, &self.pulse, &self.cancel, true),
+            spent: self.spent.saturating_add(used),
+            bytes: AtomicU64::new(self.bytes.load(Ordering::Relaxed)),
+            waited_us: AtomicU64::new(self.waited_us.load(Ordering::Relaxed)),
+            book: Mutex::new(Book { calls: self.calls(), ..Book::default() }),
         }
     }
 
@@ -246,12 +226,13 @@ impl<E: Executor> Tree<E> {
         let mut book = self.book();
         let Some(open) = book.open.pop() else { return counted };
         debug_assert_eq!(book.open.len(), entered.depth, "calls are left in the reverse of their order");
-        let returned = matches!(ended, Ended::Returned);
+        let returned = matches!(ended, Ended::Returned | Ended::Refused);
+        let stays = matches!(ended, Ended::Returned);
         let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(lent)) };
         // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
         let origin = !returned && (matches!(ended, Ended::Failed(..)) || !book.path_is_fresh);
         let (outcome, at) = match ended {
-            Ended::Returned => (Outcome::Ok, Vec::new()),
+            Ended::Returned | Ended::Refused => (Outcome::Ok, Vec::new()),
             Ended::Failed(failure, at) => (Outcome::Failed(failure.code), at),
             Ended::Followed(code, at) => (Outcome::Failed(code), at),
         };
@@ -262,6 +243,8 @@ impl<E: Executor> Tree<E> {
             node.meter.count(fuel.saturating_sub(open.children_fuel), !returned);
         }
         book.close(&open, entered.depth, fuel, outcome, at, origin);
+        drop(book);
+        self.work.leave(entered.depth, stays);
         fuel
     }
 
@@ -271,47 +254,6 @@ impl<E: Executor> Tree<E> {
         let waited = self.waited_us.load(Ordering::Relaxed).saturating_sub(open.waited_us);
         let began = open.entered_us.saturating_add(TICK_US).saturating_add(waited);
         self.pulse.exact_us().saturating_sub(began).saturating_mul(FUEL_PER_US)
-    }
-
-    /// Notes time in which the tree waited for something outside and used no processor.
-    pub fn note_wait(&self, us: u64) {
-        self.waited_us.fetch_add(us, Ordering::Relaxed);
-    }
-
-    /// Fails when the running call must end: cancelled, or past its deadline.
-    ///
-    /// # Errors
-    /// `call.deadline`, `call.cancelled`, `station.draining`.
-    pub fn check_time(&self) -> Result<(), Failure> {
-        self.cancel.check()?;
-        match self.pulse.coarse_us() < self.due().0 {
-            true => Ok(()),
-            false => Err(self.deadline_passed()),
-        }
-    }
-
-    /// When the running call must have ended, on the pulse's clock: its own limit or that of a caller, the earlier.
-    pub fn due_us(&self) -> u64 {
-        self.due().0
-    }
-
-    fn due(&self) -> (u64, u64) {
-        self.due_in(&self.book())
-    }
-
-    fn due_in(&self, book: &Book) -> (u64, u64) {
-        book.open.last().map_or((self.deadline_us, self.deadline_ms), |open| (open.deadline_us, open.deadline_ms))
-    }
-
-    /// The failure of a call that did not end in time.
-    pub fn deadline_passed(&self) -> Failure {
-        self.past(self.due())
-    }
-
-    fn past(&self, (due_us, due_ms): (u64, u64)) -> Failure {
-        let used = due_ms.saturating_add(self.pulse.exact_us().saturating_sub(due_us) / 1_000);
-        let message = format!("the call did not end within {due_ms} ms");
-        Failure::new(Code::CallDeadline, message).with_limit("deadline_ms", due_ms, used)
     }
 
     fn check_depth(&self, depth: usize) -> Result<(), Failure> {
@@ -402,75 +344,4 @@ fn handler<E: Executor>(node: &Node<E>, name: &str) -> (Option<InterfaceName>, S
     let Ok(FunctionPath { interface: Some(wanted), function }) = name.parse() else { return (None, name.to_owned()) };
     let exported = node.world.exports.iter().find(|export| export.name.same_interface(&wanted));
     (Some(exported.map_or(wanted, |export| export.name.clone())), function)
-}
-
-impl Book {
-    /// Notes a call that begins, for the stack and, while there is room, for the report.
-    fn begin(&mut self, depth: usize, mut open: Open) {
-        self.calls += 1;
-        self.path_is_fresh = false;
-        if self.done.len() < FRAMES_MAX {
-            open.slot = Some(self.done.len());
-            self.done.push(open.mark(depth, Outcome::Ok));
-        }
-        self.open.push(open);
-    }
-
-    fn close(&mut self, open: &Open, depth: usize, fuel: u64, outcome: Outcome, at: Vec<Location>, origin: bool) {
-        self.path_is_fresh = outcome != Outcome::Ok;
-        if origin {
-            self.path = self.open.iter().enumerate().map(|(depth, open)| open.mark(depth, outcome)).collect();
-            self.path.push(open.mark(depth, outcome));
-        }
-        let ended_badly = outcome != Outcome::Ok;
-        let in_path = self.path.get_mut(depth).filter(|_| ended_badly);
-        if let Some(mark) = in_path {
-            (mark.fuel, mark.outcome) = (fuel, outcome);
-            mark.at.clone_from(&at);
-        }
-        if let Some(mark) = open.slot.and_then(|slot| self.done.get_mut(slot)) {
-            (mark.fuel, mark.outcome, mark.at) = (fuel, outcome, at);
-        }
-    }
-}
-
-impl Open {
-    fn mark(&self, depth: usize, outcome: Outcome) -> Mark {
-        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-        Mark { node: self.node, what: self.what.clone(), depth, fuel: 0, outcome, at: Vec::new() }
-    }
-}
-
-impl Cancel {
-    /// Ends the tree at its next check. The first reason stays.
-    pub fn set(&self, reason: Reason) {
-        let _first = self.reason.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
-        self.woken.notify_waiters();
-    }
-
-    /// Fails when the tree was cancelled.
-    ///
-    /// # Errors
-    /// `call.cancelled`, `station.draining`.
-    pub fn check(&self) -> Result<(), Failure> {
-        match self.reason.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            1 => Err(Failure::new(Code::CallCancelled, "the caller went away before the call ended")),
-            _ => Err(Failure::new(Code::StationDraining, "the station shut down before the call ended")),
-        }
-    }
-
-    /// Waits until the tree is cancelled.
-    pub async fn cancelled(&self) -> Failure {
-        loop {
-            let woken = self.woken.notified();
-            let mut woken = std::pin::pin!(woken);
-            // Registered before the check, so that a `set` in between is not missed.
-            woken.as_mut().enable();
-            if let Err(failure) = self.check() {
-                return failure;
-            }
-            woken.await;
-        }
-    }
 }
