@@ -176,6 +176,19 @@ fn structures_beyond_the_caps_are_refused_before_they_are_compiled() {
     refused(&mut station, "150,000 functions", &functions, &limit);
     let giant = probe(&(answer(1) + &format!("(func {})", "nop ".repeat(3 << 20))));
     refused(&mut station, "a function of 3 MiB", &giant, &limit);
+    let locals = probe(&format!("{} (func (local {}))", answer(1), "i64 ".repeat(40_000)));
+    let problem = refused(&mut station, "40,000 locals", &locals, &limit);
+    assert_eq!(problem["limit"], json!({"name": "locals_max", "value": 2_000, "used": 40_000}), "{problem:#}");
+    let blocks = format!(
+        "{} (br_table {} (i32.const 0)) {}",
+        "block ".repeat(1_000),
+        "0 ".repeat(100_000),
+        "end ".repeat(1_000)
+    );
+    let jumps = probe(&format!("{} (func {blocks})", answer(1)));
+    refused(&mut station, "a jump table of 100,000 targets", &jumps, &limit);
+    let name = component(&format!(r#"(component (import "{}" (func)))"#, "a".repeat(100_000)));
+    refused(&mut station, "a name of 100,000 bytes", &name, &limit);
     let imports: String = (0..12_000).map(|n| format!(r#"(import "f{n}" (func))"#)).collect();
     refused(&mut station, "12,000 imports", &component(&format!("(component {imports})")), &limit);
     let deep = format!("{}u8{}", "(list ".repeat(60), ")".repeat(60));

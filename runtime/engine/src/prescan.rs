@@ -5,22 +5,27 @@
 //! needs (a JavaScript component of 12 MiB, a Python component of 18 MiB). Nothing is allocated in proportion to
 //! what the bytes claim. Runs in the compile child.
 
+mod inside;
+
 use station_model::{Code, Failure};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Encoding, FunctionBody, Parser, Payload};
 
 /// The caps, with what was seen in real guests.
 const CAPS: &[(&str, u64)] = &[
-    ("functions_max", 100_000),    // JavaScript and Python: 13,357
-    ("types_max", 10_000),         // Python: 1,234
-    ("body_bytes_max", 2 << 20),   // Python: 427 KB
-    ("data_segments_max", 50_000), // JavaScript: 10,000
-    ("data_bytes_max", 64 << 20),  // Python: 11 MB
-    ("imports_max", 10_000),       // Python: 2,298
-    ("exports_max", 20_000),       // Python: 4,217
-    ("nesting_max", 8),            // 2
-    ("instances_max", 1_000),      // Python: 66
-    ("components_max", 200),       // 3
-    ("modules_max", 200),          // Python: 14
+    ("functions_max", 100_000),       // JavaScript and Python: 13,357
+    ("types_max", 10_000),            // Python: 1,234
+    ("body_bytes_max", 2 << 20),      // Python: 427 KB
+    ("locals_max", 2_000),            // Python: 271; wasmtime takes 50,000
+    ("br_table_targets_max", 10_000), // Python: 3,202; wasmtime takes 7,654,321
+    ("name_bytes_max", 1_024),        // Python: 162; mangled names of C++ are longer. wasmtime takes 100,000
+    ("data_segments_max", 50_000),    // JavaScript: 10,000
+    ("data_bytes_max", 64 << 20),     // Python: 11 MB
+    ("imports_max", 10_000),          // Python: 2,298
+    ("exports_max", 20_000),          // Python: 4,217
+    ("nesting_max", 8),               // 2
+    ("instances_max", 1_000),         // Python: 66
+    ("components_max", 200),          // 3
+    ("modules_max", 200),             // Python: 14
 ];
 
 #[derive(Default)]
@@ -93,18 +98,33 @@ impl Counts {
                 Ok(())
             }
             Payload::TypeSection(types) => self.count("types_max", types.count().into()),
-            Payload::ComponentTypeSection(types) => self.count("types_max", types.count().into()),
+            Payload::ComponentTypeSection(types) => {
+                self.count("types_max", types.count().into())?;
+                self.largest("name_bytes_max", inside::named(types, inside::in_type))
+            }
             Payload::CoreTypeSection(types) => self.count("types_max", types.count().into()),
             Payload::FunctionSection(functions) => self.count("functions_max", functions.count().into()),
-            Payload::CodeSectionEntry(body) => self.largest("body_bytes_max", body.range().len() as u64),
+            Payload::CodeSectionEntry(body) => self.body(body),
             Payload::DataSection(data) => {
                 self.count("data_segments_max", data.count().into())?;
                 self.count("data_bytes_max", data.range().len() as u64)
             }
-            Payload::ImportSection(imports) => self.count("imports_max", imports.count().into()),
-            Payload::ComponentImportSection(imports) => self.count("imports_max", imports.count().into()),
-            Payload::ExportSection(exports) => self.count("exports_max", exports.count().into()),
-            Payload::ComponentExportSection(exports) => self.count("exports_max", exports.count().into()),
+            Payload::ImportSection(imports) => {
+                self.count("imports_max", imports.count().into())?;
+                self.largest("name_bytes_max", inside::imported(imports))
+            }
+            Payload::ComponentImportSection(imports) => {
+                self.count("imports_max", imports.count().into())?;
+                self.largest("name_bytes_max", inside::named(imports, |import| import.name.name.len()))
+            }
+            Payload::ExportSection(exports) => {
+                self.count("exports_max", exports.count().into())?;
+                self.largest("name_bytes_max", inside::named(exports, |export| export.name.len()))
+            }
+            Payload::ComponentExportSection(exports) => {
+                self.count("exports_max", exports.count().into())?;
+                self.largest("name_bytes_max", inside::named(exports, |export| export.name.name.len()))
+            }
             Payload::InstanceSection(instances) => self.count("instances_max", instances.count().into()),
             Payload::ComponentInstanceSection(instances) => self.count("instances_max", instances.count().into()),
             _ => Ok(()),
@@ -115,6 +135,13 @@ impl Counts {
         self.depth += 1;
         self.largest("nesting_max", self.depth)?;
         self.count(if encoding == Encoding::Module { "modules_max" } else { "components_max" }, 1)
+    }
+
+    /// The size first: what is too large is not looked into.
+    fn body(&mut self, body: &FunctionBody<'_>) -> Result<(), Failure> {
+        self.largest("body_bytes_max", body.range().len() as u64)?;
+        self.largest("locals_max", inside::locals(body))?;
+        self.largest("br_table_targets_max", inside::targets(body))
     }
 
     fn count(&mut self, cap: &'static str, more: u64) -> Result<(), Failure> {
@@ -146,6 +173,7 @@ fn fail(code: Code, message: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use station_testkit::component;
 
     fn code_of(bytes: &[u8]) -> Option<Code> {
         kind(bytes).and_then(|()| scan(bytes)).err().map(|failure| failure.code)
@@ -179,21 +207,76 @@ mod tests {
         }
     }
 
+    /// Holds a component with this item once at a cap and once beyond it.
+    #[track_caller]
+    fn holds(cap: &str, at: usize, item: impl Fn(usize) -> String) {
+        let component = |size| component(&format!("(component {})", item(size)));
+        assert_eq!(scan(&component(at)), Ok(()), "{cap}: {}", item(1));
+        let failure = scan(&component(at + 1)).unwrap_err();
+        let limit = failure.limit.unwrap();
+        assert_eq!((failure.code, limit.name.as_str(), limit.value), (Code::UploadLimit, cap, at as u64));
+    }
+
+    #[test]
+    fn locals_are_summed_over_a_function() {
+        holds("locals_max", 2_000, |n| {
+            format!("(core module (func) (func (local {} {})))", "i32 ".repeat(n / 2), "i64 ".repeat(n - n / 2))
+        });
+    }
+
+    #[test]
+    fn a_jump_table_is_found_wherever_it_stands() {
+        holds("br_table_targets_max", 10_000, |n| {
+            let targets = "0 ".repeat(n + 1);
+            format!("(core module (func) (func (block (loop (br_table {targets} (i32.const 0))))))")
+        });
+    }
+
+    #[test]
+    fn names_are_held_against_their_cap_wherever_they_stand() {
+        let check = |before: &str, after: &str| {
+            holds("name_bytes_max", 1_024, |n| format!("{before}{}{after}", "a".repeat(n)));
+        };
+        check(r#"(core module (import ""#, r#"" "f" (func)))"#);
+        check(r#"(core module (import "m" ""#, r#"" (func)))"#);
+        check(r#"(core module (func (export ""#, r#"")))"#);
+        check(r#"(import ""#, r#"" (func))"#);
+        check(r#"(import "f" (func)) (export ""#, r#"" (func 0))"#);
+        check(r#"(type (instance (export ""#, r#"" (func))))"#);
+        check(r#"(type (component (import ""#, r#"" (func))))"#);
+        check(r#"(type (component (export ""#, r#"" (func))))"#);
+        check(r#"(type (func (param ""#, r#"" u8)))"#);
+        check(r#"(type (record (field ""#, r#"" u8)))"#);
+        check(r#"(type (variant (case ""#, r#"")))"#);
+        check(r#"(type (enum ""#, r#""))"#);
+        check(r#"(type (flags ""#, r#""))"#);
+    }
+
     /// The caps must not be in the way of honest modules: none is under twice of what the largest real guest needs.
     #[test]
     fn no_cap_is_under_twice_of_what_real_guests_need() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules");
-        let guests: Vec<_> = ["py-default", "js-default", "portal"]
-            .iter()
-            .map(|name| {
-                let file = folder.join(format!("{name}.wasm"));
-                std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", file.display()))
-            })
-            .collect();
+        let guests: Vec<_> = guests().into_iter().map(|(guest, bytes)| (guest, usage(&bytes))).collect();
         for (at, (name, max)) in CAPS.iter().enumerate() {
-            let largest = guests.iter().map(|bytes| usage(bytes)[at].2).max().unwrap();
-            println!("{name}: {max}, the largest guest has {largest}");
-            assert!(largest * 2 <= *max, "{name} is {max}, but a real guest has {largest}");
+            let (guest, used) = guests.iter().max_by_key(|(_, used)| used[at].2).unwrap();
+            let largest = used[at].2;
+            println!("{name}: {max}, {guest} has {largest}");
+            assert!(largest * 2 <= *max, "{name} is {max}, but {guest} has {largest}");
         }
+    }
+
+    /// Every guest that was built, those of the large languages among them.
+    fn guests() -> Vec<(String, Vec<u8>)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest-modules");
+        let missing = "no guests; run `cargo xtask guests`";
+        let files = std::fs::read_dir(folder).expect(missing).map(|entry| entry.unwrap().path());
+        let wasm = files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+        let read = |path: std::path::PathBuf| {
+            (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())
+        };
+        let guests: Vec<_> = wasm.map(read).collect();
+        for name in ["py-default", "js-default", "portal"] {
+            assert!(guests.iter().any(|(guest, _)| guest == name), "{name}: {missing}");
+        }
+        guests
     }
 }
