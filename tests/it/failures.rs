@@ -1,8 +1,9 @@
 //! What happens when a module fails: to itself, to its caller, to its neighbours, and what the operator finds.
 
 use crate::started;
+use crate::text::{API, relaying};
 use serde_json::{Value, json};
-use station_testkit::{Station, until};
+use station_testkit::{Station, component, until};
 use std::time::{Duration, Instant};
 
 const CALLEE: &str = "fixture:fail/callee#";
@@ -260,4 +261,48 @@ fn the_metrics_count_calls_and_failures_by_module() {
     assert_eq!(callee["calls"], 1, "{callee:#}");
     let metrics = station.request("GET", "/metrics").send().text();
     assert!(metrics.contains("fail-callee"), "{metrics}");
+}
+
+/// A component that waits for so many nanoseconds in the host and then traps.
+fn waits_and_traps(ns: u64) -> Vec<u8> {
+    component(&format!(
+        r#"(component
+             (import "wasi:io/poll@0.2.0" (instance $poll
+               (export "pollable" (type $p (sub resource)))
+               (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+             (alias export $poll "pollable" (type $pollable))
+             (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+               (alias outer 1 $pollable (type $outer))
+               (export "pollable" (type $p (eq $outer)))
+               (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+             (core func $after (canon lower (func $clock "subscribe-duration")))
+             (core func $block (canon lower (func $poll "[method]pollable.block")))
+             (core module $m
+               (import "host" "after" (func $after (param i64) (result i32)))
+               (import "host" "block" (func $block (param i32)))
+               (func (export "run") (param i32) (result i32)
+                 (call $block (call $after (i64.const {ns})))
+                 unreachable))
+             (core instance $i (instantiate $m (with "host" (instance
+               (export "after" (func $after)) (export "block" (func $block))))))
+             (func $run (param "n" u32) (result u32) (canon lift (core func $i "run")))
+             (instance $api (export "run" (func $run)))
+             (export "{API}" (instance $api)))"#
+    ))
+}
+
+/// After a failure a call is charged for the time that it took, but not for time in which it used no processor.
+#[test]
+fn a_callee_that_waits_and_fails_costs_its_caller_little() {
+    let mut station = started();
+    station.upload("sleeper", &waits_and_traps(1_000_000_000)).ok();
+    station.upload("relay", &relaying(API)).ok();
+    let start = Instant::now();
+    let call = station.call("relay", "probe:probe/relay#run", "(0)").problem("call.trap")["call"].clone();
+    assert!(start.elapsed() >= Duration::from_secs(1), "it did not wait");
+    // A second is worth 400 million, so without the exception all of the 200 million that were lent would be gone.
+    let fuel = call["fuel"].as_u64().unwrap();
+    assert!(fuel < 100_000_000, "waiting was charged: {call:#}");
+    assert_eq!(frames(&call), ["relay#run: call.trap", "sleeper#run: call.trap"]);
+    station.is_alive();
 }

@@ -544,3 +544,78 @@ fn many_loops_at_once_leave_the_station_answering() {
     );
     survives(&mut station, "40 loops");
 }
+
+/// One level of a chain: recurses `n` frames of its own and then asks the next level with the same number.
+fn level(number: usize) -> Vec<u8> {
+    let next = number + 1;
+    component(&format!(
+        r#"(component
+             (import "t:deep/level{next}" (instance $next (export "run" (func (param "n" u32) (result u32)))))
+             (alias export $next "run" (func $imported))
+             (core func $lowered (canon lower (func $imported)))
+             (core module $m
+               (import "next" "run" (func $next (param i32) (result i32)))
+               {RECURSE})
+             (core instance $i (instantiate $m (with "next" (instance (export "run" (func $lowered))))))
+             (func $run (param "n" u32) (result u32) (canon lift (core func $i "run")))
+             (instance $this (export "run" (func $run)))
+             (export "t:deep/level{number}" (instance $this)))"#
+    ))
+}
+
+/// `run` answers how many frames it had below it, here and in the levels that follow.
+const RECURSE: &str = r#"
+    (func $down (param $left i32) (param $n i32) (result i32)
+      (if (result i32) (local.get $left)
+        (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $left) (i32.const 1)) (local.get $n))))
+        (else (call $next (local.get $n)))))
+    (func (export "run") (param i32) (result i32) (call $down (local.get 0) (local.get 0)))"#;
+
+/// The last level, which asks nobody.
+fn last_level(number: usize) -> Vec<u8> {
+    let items = format!("(func $next (param i32) (result i32) (i32.const 0)) {RECURSE}");
+    exporting(&format!("t:deep/level{number}"), r#"(param "n" u32) (result u32)"#, &items, "")
+}
+
+/// The most frames that this module can have, found by trying.
+fn frames_max(station: &Station, module: &str, run: &str) -> u64 {
+    let (mut works, mut fails) = (1, 1 << 20);
+    while fails - works > 1 {
+        let n = (works + fails) / 2;
+        let answer = station.call(module, run, &format!("({n})"));
+        if answer.code == 0 {
+            works = n;
+        } else {
+            answer.problem("call.stack_overflow");
+            fails = n;
+        }
+    }
+    works
+}
+
+/// Twelve wasm stacks lie on one native stack, with the host's frames between them.
+#[test]
+fn a_chain_of_calls_that_fills_every_wasm_stack_leaves_the_process_alive() {
+    let mut station = with_good();
+    let last = 12;
+    station.upload(&format!("level{last}"), &last_level(last)).ok();
+    (0..last).rev().for_each(|number| drop(station.upload(&format!("level{number}"), &level(number)).ok()));
+    let run = |number: usize| format!("t:deep/level{number}#run");
+    let full = frames_max(&station, "level12", &run(12));
+    assert!(full > 1_000, "only {full} frames fit the stack of a module");
+    // A level that asks another one has less, by what the import itself takes.
+    let mut served = 0;
+    for n in [full / 2, full * 9 / 10, full - 64, full - 16, full - 1, full, full + 1, full * 2] {
+        let answer = station.call("level1", &run(1), &format!("({n})"));
+        if answer.code == 0 {
+            served = answer.result().as_u64().unwrap();
+            assert_eq!(served, 12 * n);
+        } else {
+            failed(&format!("12 levels of {n} frames"), &answer, &["call.depth", "call.stack_overflow"]);
+        }
+        survives(&mut station, "twelve full stacks");
+    }
+    assert!(served > 10 * full, "no chain was served that comes near: {served} of 12 * {full} frames");
+    station.call("level0", &run(0), "(1)").problem("call.depth");
+    survives(&mut station, "thirteen levels");
+}
