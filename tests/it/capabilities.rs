@@ -2,7 +2,7 @@
 
 use crate::{started, station};
 use serde_json::{Value, json};
-use station_testkit::{Station, guest};
+use station_testkit::Station;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -197,17 +197,6 @@ fn memory_lives_as_long_as_the_call_tree() {
         assert_eq!(station.call("state-counter", "fixture:state/counter#bump", "()").result(), json!(1));
         assert_eq!(station.call("state-caller", "fixture:state/caller#bump-twice", "()").result(), json!([1, 2]));
     }
-}
-
-#[test]
-fn memory_lives_on_where_the_operator_lets_instances_be_reused() {
-    let source = guest("state-counter").display().to_string();
-    let yaml = format!(
-        "modules:\n  state-counter:\n    source: {source:?}\n    instances: {{ mode: reused, calls-max: 3, idle-max: 60s }}"
-    );
-    let station = station().config(&yaml).start();
-    let bump = || station.call("state-counter", "fixture:state/counter#bump", "()").result();
-    assert_eq!([bump(), bump(), bump(), bump()], [1, 2, 3, 1].map(|n| json!(n)), "an instance serves three calls");
 }
 
 #[test]

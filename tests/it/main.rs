@@ -18,6 +18,7 @@ mod examples;
 mod failures;
 mod gateway;
 mod hostile;
+mod instances;
 mod linking;
 mod projects;
 mod resources;

@@ -13,7 +13,7 @@ use station_kernel::ports::ModuleSettings;
 use station_model::{Code, Failure};
 use std::sync::Arc;
 use wasmtime::component::{Func, Instance};
-use wasmtime::{Error, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Error, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline};
 
 /// Live handles of an instance, resources of the host and of other modules together.
 const HANDLES_MAX: usize = 10_000;
@@ -56,15 +56,8 @@ impl Live {
     /// it used.
     pub(crate) fn make(shared: &Arc<Shared>, making: &Making<'_>) -> Result<Box<Self>, (Named, u64)> {
         let place = take_place(making).map_err(|failure| (own(failure), 0))?;
-        let mut store = store(shared, making);
-        let (module, fuel) = (Arc::clone(making.module), making.fuel);
-        match making.module.pre.instantiate(&mut store) {
-            Ok(instance) => Ok(Box::new(Self { store, instance, module, served: 0, _place: place })),
-            Err(error) => {
-                let used = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-                Err((failure::name(&error, &mut store, &shared.host.capabilities), used))
-            }
-        }
+        let (store, instance) = instantiate(shared, making)?;
+        Ok(Box::new(Self { store, instance, module: Arc::clone(making.module), served: 0, _place: place }))
     }
 
     /// The exported function at this position.
@@ -83,6 +76,28 @@ impl Live {
     }
 }
 
+/// Instantiates. Where the engine's pool is full, kept instances that nobody uses give way, the longest idle first: a
+/// component may need several memories and tables, so one of them need not be enough. Each turn ends one, and what
+/// it used of the fuel before there was no room is gone.
+fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>, Instance), (Named, u64)> {
+    let mut used = 0;
+    loop {
+        let mut store = store(shared, making, making.fuel.saturating_sub(used));
+        let error = match making.module.pre.instantiate(&mut store) {
+            Ok(instance) => return Ok((store, instance)),
+            Err(error) => error,
+        };
+        used = making.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let full = error.is::<PoolConcurrencyLimitError>();
+        let named = failure::name(&error, &mut store, &shared.host.capabilities);
+        // It has places, too.
+        drop(store);
+        if !full || !shared.pool.drop_oldest() {
+            return Err((named, used));
+        }
+    }
+}
+
 fn own(failure: Failure) -> Named {
     Named { failure, own: true, at: Vec::new() }
 }
@@ -95,7 +110,7 @@ fn take_place(making: &Making<'_>) -> Result<Place, Failure> {
     }
 }
 
-fn store(shared: &Arc<Shared>, making: &Making<'_>) -> Store<Ctx> {
+fn store(shared: &Arc<Shared>, making: &Making<'_>, fuel: u64) -> Store<Ctx> {
     let limits = &making.settings.limits;
     let max = MemoryMax {
         instance: limits.memory_bytes.min(config::MEMORY_BYTES_MAX),
@@ -117,7 +132,7 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>) -> Store<Ctx> {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(at_tick);
     // Fuel is always on, so this cannot fail; a store without fuel would end at its first instruction anyway.
-    let _always_on = store.set_fuel(making.fuel);
+    let _always_on = store.set_fuel(fuel);
     store
 }
 

@@ -2,7 +2,8 @@
 //!
 //! By default an instance is dropped at the end of its tree, so a module keeps no state between calls. A kept one
 //! ends when it has served `calls_max` trees or was idle for `idle_ms_max`, and at once when its module's code or
-//! settings change. Only instances of a clean tree come here: none that trapped, none whose handles are still out.
+//! settings change. One that nobody uses keeps nobody else out: where the engine has no room for a new instance the one
+//! that was idle longest ends, of whichever module. Only instances of a clean tree come here: none that trapped, none whose handles are still out.
 
 use crate::engine::Engine;
 use crate::live::Live;
@@ -13,18 +14,22 @@ use station_kernel::ports::ModuleSettings;
 use station_kernel::threads::Pulse;
 use station_model::{Mode, ModuleName};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Kept instances by module.
 #[derive(Default)]
 pub(crate) struct Pool {
     kept: Mutex<HashMap<ModuleName, Vec<Kept>>>,
+    turns: AtomicU64,
     pulse: OnceLock<Arc<Pulse>>,
 }
 
 struct Kept {
     live: Box<Live>,
     settings: Arc<ModuleSettings>,
+    /// Which one it was to be kept: the coarse clock knows no order within a tick.
+    turn: u64,
     idle_since_us: u64,
     idle_us_max: u64,
 }
@@ -38,13 +43,11 @@ impl Kept {
 impl Pool {
     /// A kept instance for `node`, made to work for `run`.
     pub(crate) fn take(&self, node: &Node<Engine>, run: &Arc<Run>, index: NodeIndex) -> Option<Box<Live>> {
-        if node.instances.mode != Mode::Reused {
-            return None;
-        }
         let kept = {
             let mut pool = self.lock();
             let kept = pool.get_mut(&node.name)?;
-            kept.retain(|kept| kept.is_of(&node.module, &node.settings));
+            // Whatever the mode is now: one of other code or settings would take a place of the new ones.
+            kept.retain(|kept| node.instances.mode == Mode::Reused && kept.is_of(&node.module, &node.settings));
             kept.pop()?
         };
         let mut live = kept.live;
@@ -62,6 +65,7 @@ impl Pool {
         let pulse = self.pulse.get_or_init(|| Arc::clone(&run.tree.pulse));
         let kept = Kept {
             settings: Arc::clone(&node.settings),
+            turn: self.turns.fetch_add(1, Relaxed),
             idle_since_us: pulse.coarse_us(),
             idle_us_max: node.instances.idle_ms_max.saturating_mul(1_000),
             live,
@@ -79,6 +83,17 @@ impl Pool {
         pool.retain(|_, kept| !kept.is_empty());
         drop(pool);
         drop(stale);
+    }
+
+    /// Ends the kept instance that was idle longest. False when none is kept.
+    pub(crate) fn drop_oldest(&self) -> bool {
+        let mut pool = self.lock();
+        // Within a module they are taken from the end, so that the first is the oldest.
+        let turn = |kept: &&mut Vec<Kept>| kept.first().map(|kept| kept.turn);
+        let modules = pool.values_mut().filter(|kept| !kept.is_empty());
+        let oldest = modules.min_by_key(turn).map(|kept| kept.remove(0));
+        drop(pool);
+        oldest.is_some()
     }
 
     /// Drops every kept instance of this code.
