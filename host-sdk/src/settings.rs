@@ -29,6 +29,10 @@ pub struct Settings {
     pub call_threads_max: usize,
     /// Root calls that wait for a thread.
     pub queue_max: usize,
+    /// How long a call may take from its first write to its end, in milliseconds.
+    pub write_ms_max: u64,
+    /// Bytes that the tables of one module may take.
+    pub sql_bytes_max: u64,
     /// How long running calls may go on after the drain began, in milliseconds.
     pub drain_ms_max: u64,
     /// The largest component that is accepted, in bytes.
@@ -91,6 +95,8 @@ impl Settings {
             engine: EngineSettings::default(),
             call_threads_max: kernel.threads_max,
             queue_max: kernel.queue_max,
+            write_ms_max: kernel.write_ms_max,
+            sql_bytes_max: 256 << 20,
             drain_ms_max: 30_000,
             upload_bytes_max: 64 << 20,
             modules: Vec::new(),

@@ -154,8 +154,10 @@ async fn start_kernel(settings: &Settings, storage: &Storage) -> Result<Arc<Kern
         limits: settings.limits.clone(),
         threads_max: settings.call_threads_max,
         queue_max: settings.queue_max,
+        write_ms_max: settings.write_ms_max,
         ..Default::default()
     };
-    let ports = Ports { executor, registry: Arc::new(storage.clone()), clock, logs };
+    let (registry, units) = (Arc::new(storage.clone()), Arc::new(storage.clone()));
+    let ports = Ports { executor, registry, units, clock, logs };
     Ok(Kernel::start(kernel, ports).await?)
 }

@@ -105,6 +105,8 @@ fn settings(node: Node, base: &Path, overrides: Overrides, found: &mut Mistakes)
         engine: station.engine,
         call_threads_max: station.call_threads_max,
         queue_max: station.queue_max,
+        write_ms_max: station.write_ms_max,
+        sql_bytes_max: station.sql_bytes_max,
         drain_ms_max: station.drain_ms_max,
         upload_bytes_max: station.upload_bytes_max,
         modules,

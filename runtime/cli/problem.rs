@@ -5,8 +5,8 @@
 
 use crate::{out, units};
 use serde_json::Value;
-use station_api::{Call, Error, Frame, Limit, Location, Problem};
-use station_model::{Code, Family, Outcome};
+use station_api::{Call, Error, Frame, Limit, Location, Problem, Unit};
+use station_model::{Code, Family, Outcome, UnitOutcome};
 use std::fmt::Write;
 
 /// The document for an error.
@@ -94,6 +94,25 @@ pub(crate) fn stack(call: &Call) -> String {
     let mut text = format!("  {}: {} fuel, {}\n", call.id, units::Count(call.fuel), units::about_us(call.duration_us));
     for frame in &call.frames {
         put(&mut text, format_args!("{}", frame_text(frame)));
+    }
+    if let Some(unit) = &call.unit {
+        put(&mut text, format_args!("{}", unit_text(unit)));
+    }
+    text
+}
+
+/// What a call did to the database: how it ended, and which module wrote what.
+fn unit_text(unit: &Unit) -> String {
+    let outcome = match unit.outcome {
+        UnitOutcome::Read => "read only",
+        UnitOutcome::Committed => "committed",
+        UnitOutcome::RolledBack => "rolled back",
+    };
+    let again = if unit.reran { ", run twice after a conflict" } else { "" };
+    let mut text = format!("  unit of work: {outcome}, open {}{again}\n", units::about_us(unit.open_us));
+    for wrote in &unit.wrote {
+        let table = wrote.table.as_deref().unwrap_or("(schema)");
+        put(&mut text, format_args!("    {} {table}: {} rows\n", wrote.module, units::Count(wrote.rows)));
     }
     text
 }

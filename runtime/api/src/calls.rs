@@ -3,7 +3,7 @@
 use crate::{Client, Deadline, Error, Limit, QUICK_MS_MAX, deadline::Written};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use station_model::{CallId, CallReport, Digest, FunctionPath, InterfaceName, ModuleName, Outcome};
+use station_model::{CallId, CallReport, Digest, FunctionPath, InterfaceName, ModuleName, Outcome, UnitOutcome};
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -50,6 +50,39 @@ pub struct Call {
     pub duration_us: u64,
     /// Root first. After a failure the stack from the root to the culprit; otherwise the calls in their order.
     pub frames: Vec<Frame>,
+    /// What it did to the database; absent when it ran no statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+}
+
+/// The unit of work of a call: everything that its tree read and wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unit {
+    /// `committed`, `rolled-back`, or `read` when it only read.
+    #[schema(value_type = String)]
+    pub outcome: UnitOutcome,
+    /// From the first statement to the end, in microseconds.
+    pub open_us: u64,
+    /// From the first write to the end, in microseconds: for so long nobody else could write.
+    pub locked_us: u64,
+    /// Waiting for the turn to write, in microseconds.
+    pub waited_us: u64,
+    /// True when the call was run a second time, because others had changed what it had read.
+    pub reran: bool,
+    /// Which module changed how many rows of which table, values left out.
+    pub wrote: Vec<Wrote>,
+}
+
+/// Rows that a module changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Wrote {
+    /// The module.
+    #[schema(value_type = String)]
+    pub module: ModuleName,
+    /// Its table, `kv/<bucket>` for keys; null for a change of the schema or of several tables.
+    pub table: Option<String>,
+    /// Rows.
+    pub rows: u64,
 }
 
 /// One call inside a tree.
@@ -145,7 +178,27 @@ pub struct CallList {
 impl From<CallReport> for Call {
     fn from(report: CallReport) -> Self {
         let frames = report.frames.into_iter().map(Frame::from).collect();
-        Self { id: report.id, fuel: report.fuel, duration_us: report.duration_us, frames }
+        let unit = report.unit.map(Unit::from);
+        Self { id: report.id, fuel: report.fuel, duration_us: report.duration_us, frames, unit }
+    }
+}
+
+impl From<station_model::UnitReport> for Unit {
+    fn from(unit: station_model::UnitReport) -> Self {
+        Self {
+            outcome: unit.outcome,
+            open_us: unit.open_us,
+            locked_us: unit.locked_us,
+            waited_us: unit.waited_us,
+            reran: unit.reran,
+            wrote: unit.wrote.into_iter().map(Wrote::from).collect(),
+        }
+    }
+}
+
+impl From<station_model::Wrote> for Wrote {
+    fn from(wrote: station_model::Wrote) -> Self {
+        Self { module: wrote.module, table: wrote.table, rows: wrote.rows }
     }
 }
 

@@ -21,7 +21,7 @@ mod tokens;
 mod upload;
 
 pub use audit::{AuditEntry, AuditList};
-pub use calls::{Call, CallAnswer, CallBody, CallFailure, CallList, CallRecord, Frame, Location};
+pub use calls::{Call, CallAnswer, CallBody, CallFailure, CallList, CallRecord, Frame, Location, Unit, Wrote};
 pub use client::{Client, Error};
 pub use deadline::Deadline;
 pub use grants::{GrantList, LinkBody};

@@ -31,6 +31,10 @@ const MEMORY: Bytes = Bytes(64 << 20);
 const THREADS: Count = Count(32);
 /// A queue that a full station empties within a second or two when calls take milliseconds.
 const QUEUE: Count = Count(256);
+/// What the next writer may have to wait for: writers take turns.
+const WRITE_MAX: Millis = Millis(500);
+/// A hundred thousand case files of a law office; a module that fills the disk fills it for all.
+const SQL_DATA: Bytes = Bytes(256 << 20);
 /// The time that Kubernetes and systemd users expect between SIGTERM and the end.
 const DRAIN: Millis = Millis(30_000);
 /// Three times the largest guest that we know, a Python one of 18 MB.
@@ -69,6 +73,8 @@ pub(crate) struct StationOptions {
     engine: EngineOptions,
     threads: Option<Found<Count>>,
     queue: Option<Found<Count>>,
+    write_max: Option<Found<Millis>>,
+    sql_data: Option<Found<Bytes>>,
     drain: Option<Found<Millis>>,
     upload: Option<Found<Bytes>>,
 }
@@ -84,6 +90,8 @@ pub(crate) struct StationSettings {
     pub engine: EngineSettings,
     pub call_threads_max: usize,
     pub queue_max: usize,
+    pub write_ms_max: u64,
+    pub sql_bytes_max: u64,
     pub drain_ms_max: u64,
     pub upload_bytes_max: u64,
 }
@@ -162,6 +170,10 @@ impl StationOptions {
             options.threads = section.scalar("threads", units::count, found);
             options.queue = section.scalar("queue", units::count, found);
         });
+        with(root, "unit", found, |section, found| {
+            options.write_max = section.scalar("write-max", units::millis, found);
+            options.sql_data = section.scalar("data", units::bytes, found);
+        });
         with(root, "upload", found, |s, found| options.upload = s.scalar("size", units::bytes, found));
         with(root, "cache", found, |s, found| options.cache = s.scalar("dir", path, found));
         options.drain = root.scalar("drain", units::millis, found);
@@ -190,6 +202,8 @@ impl StationOptions {
             engine,
             call_threads_max: wide(threads),
             queue_max: wide(queue),
+            write_ms_max: within(self.write_max, Millis(10), Millis(60_000), found).unwrap_or(WRITE_MAX).0,
+            sql_bytes_max: within(self.sql_data, Bytes(1 << 20), Bytes(1 << 40), found).unwrap_or(SQL_DATA).0,
             drain_ms_max: within(self.drain, Millis(0), HOUR, found).unwrap_or(DRAIN).0,
             upload_bytes_max: upload.0,
         }

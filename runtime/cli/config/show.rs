@@ -19,6 +19,10 @@ pub(crate) fn document(settings: &Settings) -> Value {
         },
         "engine": engine(settings),
         "calls": { "threads": settings.call_threads_max, "queue": settings.queue_max },
+        "unit": {
+            "write-max": Millis(settings.write_ms_max).to_string(),
+            "data": Bytes(settings.sql_bytes_max).to_string(),
+        },
         "upload": { "size": Bytes(settings.upload_bytes_max).to_string() },
         "drain": Millis(settings.drain_ms_max).to_string(),
         "modules": settings.modules.iter().map(|m| (m.name.to_string(), module(m))).collect::<Map<_, _>>(),

@@ -154,6 +154,7 @@ pub(super) fn report(failure: Option<Failure>) -> CallReport {
         duration_us: 20,
         calls: 1,
         failure,
+        unit: None,
         frames: vec![frame],
     }
 }

@@ -80,6 +80,7 @@ fn unprepared<'a>() -> (&'a mut Http, &'a mut ResourceTable) {
 /// The same for sending a request: with the time that is left, and a place to say why it was refused.
 pub(super) fn sending_view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
     ctx.charge(SEND_FUEL);
+    ctx.note_outside();
     let ((left, _depth), call) = (ctx.left(), ctx.call_id());
     let output = ctx.state::<Output>().ok().cloned();
     if let Some(output) = &output {
