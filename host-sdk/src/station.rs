@@ -77,7 +77,7 @@ impl Station {
         // Somebody may have chosen a provider before us; then theirs serves as well.
         let _chosen_before = rustls::crypto::ring::default_provider().install_default();
         let storage =
-            Storage::open(&settings.data).map_err(|source| Error::Storage { path: settings.data.clone(), source })?;
+            Storage::open_with(&settings.data, storage_settings(&settings)).map_err(|source| Error::Storage { path: settings.data.clone(), source })?;
         let kernel = start_kernel(&settings, &storage).await?;
         let token_file = settings.data.join("admin.token");
         let no_token = |source| Error::Token { path: token_file.clone(), source: Box::new(source) };
@@ -127,6 +127,15 @@ impl Station {
         self.drain.cancel();
         calls.await;
         tokio::join!(self.gateway.ended(), self.admin.ended());
+    }
+}
+
+fn storage_settings(settings: &Settings) -> station_storage::Settings {
+    station_storage::Settings {
+        data_bytes_max: settings.sql_bytes_max,
+        // A unit belongs to a call, and there are as many of those as threads.
+        units_max: settings.call_threads_max,
+        ..Default::default()
     }
 }
 

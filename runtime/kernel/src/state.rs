@@ -80,6 +80,17 @@ pub struct Route {
     pub path: Option<String>,
 }
 
+/// A step from one schema of a module's tables to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Its place: 1 for the first, and no number is left out.
+    pub version: u32,
+    /// What it does, in a word or two, such as `add_users`.
+    pub name: String,
+    /// Its statements. Once applied they never change.
+    pub sql: String,
+}
+
 /// An access token of the admin API. Only its hash is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -139,6 +150,8 @@ pub enum Change {
     SetConfig(ModuleName, BTreeMap<String, String>),
     /// Replace the routes.
     SetRoutes(ModuleName, Vec<Route>),
+    /// Bring a module's tables up to date: apply of these, in order, those that were not yet. Changes no state.
+    Migrate(ModuleName, Vec<Migration>),
     /// Remember a token.
     AddToken(Token),
     /// Forget a token.
@@ -188,6 +201,7 @@ impl State {
             Change::SetInstances(name, instances) => self.edit(name).instances = instances,
             Change::SetConfig(name, config) => self.edit(name).config = config,
             Change::SetRoutes(name, routes) => self.edit(name).routes = routes,
+            Change::Migrate(..) => {}
             Change::AddToken(token) => drop(self.tokens.insert(token.id.clone(), token)),
             Change::RemoveToken(id) => drop(self.tokens.remove(&id)),
         }

@@ -5,8 +5,13 @@
 //!
 //! [`State::apply`]: station_kernel::State::apply
 
-use crate::{Fault, load};
-use rusqlite::{Params, Transaction, params};
+use crate::{
+    Fault, load,
+    migrate::{self, Bounds},
+    sql::Desk,
+    unit,
+};
+use rusqlite::{Connection, Params, params};
 use serde::{Serialize, de::DeserializeOwned};
 use station_kernel::state::{AuditEntry, Change, Revision, Token};
 use station_model::{Digest, Grant, InterfaceName, ModuleName};
@@ -14,11 +19,19 @@ use station_model::{Digest, Grant, InterfaceName, ModuleName};
 /// Entries of the audit log that are kept. At a deployment a minute that is ten weeks, in some 30 MB.
 pub(crate) const AUDIT_ENTRIES_MAX: i64 = 100_000;
 
-/// Writes one change.
-pub(crate) fn write(tx: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
+/// Writes one change, made at `at_ms`.
+pub(crate) fn write(desk: &mut Desk, change: &Change, at_ms: u64, bounds: &Bounds) -> Result<(), Fault> {
     match change {
+        Change::Migrate(name, migrations) => migrate::run(desk, name, migrations, at_ms, bounds),
+        _ => unit::station(desk, |tx| record(tx, change)),
+    }
+}
+
+fn record(tx: &Connection, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::Migrate(..) => Ok(()),
         Change::AddModule(name) => made(tx, name).map(drop),
-        Change::RemoveModule(name) => run(tx, "DELETE FROM modules WHERE name = ?1", [name.as_str()]),
+        Change::RemoveModule(name) => remove_module(tx, name),
         Change::AddRevision(name, revision) => add_revision(tx, name, revision),
         Change::Activate(name, digest) => activate(tx, name, digest),
         Change::AddGrant(name, grant) => add_grant(tx, name, grant),
@@ -34,7 +47,7 @@ pub(crate) fn write(tx: &Transaction<'_>, change: &Change) -> Result<(), Fault> 
 }
 
 /// Adds to the audit log, and forgets what is too old.
-pub(crate) fn append(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Fault> {
+pub(crate) fn append(tx: &Connection, entry: &AuditEntry) -> Result<(), Fault> {
     run(
         tx,
         "INSERT INTO audit (at_ms, principal, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -49,18 +62,28 @@ pub(crate) fn append(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Fau
     run(tx, "DELETE FROM audit WHERE seq <= ?1", [tx.last_insert_rowid() - AUDIT_ENTRIES_MAX])
 }
 
-fn run(tx: &Transaction<'_>, sql: &str, values: impl Params) -> Result<(), Fault> {
+fn run(tx: &Connection, sql: &str, values: impl Params) -> Result<(), Fault> {
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
 /// The number of a module, which is made if it is missing.
-fn made(tx: &Transaction<'_>, name: &ModuleName) -> Result<i64, Fault> {
+fn made(tx: &Connection, name: &ModuleName) -> Result<i64, Fault> {
     run(tx, "INSERT INTO modules (name) VALUES (?1) ON CONFLICT (name) DO NOTHING", [name.as_str()])?;
     load::module_id(tx, name)
 }
 
-fn add_revision(tx: &Transaction<'_>, name: &ModuleName, revision: &Revision) -> Result<(), Fault> {
+/// Its rows go with it by reference, its tables by name.
+fn remove_module(tx: &Connection, name: &ModuleName) -> Result<(), Fault> {
+    match load::module_id(tx, name) {
+        Ok(id) => migrate::drop_tables(tx, id)?,
+        Err(Fault::NoModule(_)) => {}
+        Err(fault) => return Err(fault),
+    }
+    run(tx, "DELETE FROM modules WHERE name = ?1", [name.as_str()])
+}
+
+fn add_revision(tx: &Connection, name: &ModuleName, revision: &Revision) -> Result<(), Fault> {
     run(
         tx,
         "INSERT INTO revisions (module, digest, seq, size, uploaded_ms, world, metadata) VALUES
@@ -77,7 +100,7 @@ fn add_revision(tx: &Transaction<'_>, name: &ModuleName, revision: &Revision) ->
     )
 }
 
-fn activate(tx: &Transaction<'_>, name: &ModuleName, digest: &Digest) -> Result<(), Fault> {
+fn activate(tx: &Connection, name: &ModuleName, digest: &Digest) -> Result<(), Fault> {
     let sql = "UPDATE modules SET active = ?2 WHERE id = ?1
                AND EXISTS (SELECT 1 FROM revisions WHERE module = ?1 AND digest = ?2)";
     match tx.prepare_cached(sql)?.execute(params![made(tx, name)?, digest.to_string()])? {
@@ -86,18 +109,18 @@ fn activate(tx: &Transaction<'_>, name: &ModuleName, digest: &Digest) -> Result<
     }
 }
 
-fn add_grant(tx: &Transaction<'_>, name: &ModuleName, grant: &Grant) -> Result<(), Fault> {
+fn add_grant(tx: &Connection, name: &ModuleName, grant: &Grant) -> Result<(), Fault> {
     let sql = r#"INSERT INTO grants (module, "grant") VALUES (?1, ?2) ON CONFLICT (module, "grant") DO NOTHING"#;
     run(tx, sql, params![made(tx, name)?, grant.to_string()])
 }
 
-fn remove_grant(tx: &Transaction<'_>, name: &ModuleName, grant: &Grant) -> Result<(), Fault> {
+fn remove_grant(tx: &Connection, name: &ModuleName, grant: &Grant) -> Result<(), Fault> {
     let sql = r#"DELETE FROM grants WHERE module = ?1 AND "grant" = ?2"#;
     run(tx, sql, params![made(tx, name)?, grant.to_string()])
 }
 
 fn set_link(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     name: &ModuleName,
     interface: &InterfaceName,
     provider: &ModuleName,
@@ -109,7 +132,7 @@ fn set_link(
 
 /// Replaces one of the JSON columns of a module. `column` is ours, never text from outside.
 fn set<T: Serialize + DeserializeOwned>(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     name: &ModuleName,
     column: &'static str,
     value: &T,
@@ -118,7 +141,7 @@ fn set<T: Serialize + DeserializeOwned>(
     run(tx, &sql, params![made(tx, name)?, json(column, value)?])
 }
 
-fn add_token(tx: &Transaction<'_>, token: &Token) -> Result<(), Fault> {
+fn add_token(tx: &Connection, token: &Token) -> Result<(), Fault> {
     run(
         tx,
         "INSERT OR REPLACE INTO tokens (id, label, hash, scopes, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",

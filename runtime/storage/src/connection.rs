@@ -4,6 +4,8 @@
 //! database file can be edited by others, and these settings keep an edited schema from doing more than fail.
 //!
 //! A [`Pool`] lends its connections to one user each. Who finds none free waits, at most [`WAIT_MAX`].
+//!
+//! No connection checkpoints by itself: one thread does it for all, or Litestream.
 
 use crate::{Error, Fault};
 use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
@@ -25,8 +27,14 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long SQLite waits for a lock of another process. No other station can hold one, but a backup tool can.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
+/// The same for a unit of work, behind which all others wait that want to write.
+pub(crate) const UNIT_BUSY_MAX: Duration = Duration::from_millis(500);
+
 /// The largest row in bytes: a value of 4 MiB with its key has ample room, a world of 16 MiB is not honest.
 const ROW_BYTES_MAX: i32 = 16 << 20;
+
+/// The station's own statements in units, all of which stay prepared.
+const UNIT_STATEMENTS: usize = 32;
 
 /// Refuses an SQLite that is known to lose data. `found` is as SQLite counts, 3051003 for 3.51.3.
 pub(crate) fn check_library(found: i32) -> Result<(), Error> {
@@ -47,6 +55,23 @@ pub(crate) fn open_readers(file: &Path, count: usize) -> Result<Vec<Connection>,
     (0..count).map(|_| open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect()
 }
 
+/// Opens a connection for units of work.
+///
+/// Its commits are flushed by the flusher, many at once. The cache is small because there are many connections: the
+/// pages that matter are in the system's cache, of which there is one.
+pub(crate) fn open_unit(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = hardened(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(UNIT_BUSY_MAX)?;
+    connection.set_prepared_statement_cache_capacity(UNIT_STATEMENTS);
+    connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512;")?;
+    Ok(connection)
+}
+
+/// Opens a connection for checkpoints.
+pub(crate) fn open_checkpointer(file: &Path) -> Result<Connection, Error> {
+    open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
 /// SQLite gives the WAL the permissions of the database, so making the file first is enough. Only before the first
 /// connection: closing a descriptor of the file later would end SQLite's own locks on it.
 fn make_private(file: &Path) -> Result<(), Error> {
@@ -56,10 +81,13 @@ fn make_private(file: &Path) -> Result<(), Error> {
 }
 
 fn open(file: &Path, flags: OpenFlags) -> Result<Connection, Error> {
-    let hardened = |connection: Connection| harden(&connection).map(|()| connection);
-    Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .and_then(hardened)
-        .map_err(|source| Error::Open { path: file.to_owned(), source })
+    hardened(file, flags).map_err(|source| Error::Open { path: file.to_owned(), source })
+}
+
+fn hardened(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    harden(&connection)?;
+    Ok(connection)
 }
 
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
@@ -100,30 +128,31 @@ const PRAGMAS: &str = "
     PRAGMA trusted_schema = OFF;
     PRAGMA cell_size_check = ON;
     PRAGMA mmap_size = 0;
+    PRAGMA wal_autocheckpoint = 0;
 ";
 
 /// Connections that wait for work.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    idle: Mutex<Vec<Connection>>,
+pub(crate) struct Pool<T> {
+    idle: Mutex<Vec<T>>,
     returned: Condvar,
 }
 
 /// A connection in use, or none if the wait was too long. Goes back when dropped, also when its user panics; what
 /// transaction it was in has been rolled back by then.
-struct Lent<'a> {
-    pool: &'a Pool,
-    connection: Option<Connection>,
+struct Lent<'a, T> {
+    pool: &'a Pool<T>,
+    connection: Option<T>,
 }
 
-impl Pool {
+impl<T> Pool<T> {
     /// A pool that lends these connections, and never makes more.
-    pub(crate) fn new(connections: Vec<Connection>) -> Self {
+    pub(crate) fn new(connections: Vec<T>) -> Self {
         Self { idle: Mutex::new(connections), returned: Condvar::new() }
     }
 
     /// Runs `f` with a connection of its own.
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(crate) fn with<A>(&self, f: impl FnOnce(&mut T) -> Result<A, Fault>) -> Result<A, Fault> {
         let mut lent = Lent { pool: self, connection: self.take(WAIT_MAX) };
         match &mut lent.connection {
             Some(connection) => f(connection),
@@ -131,19 +160,19 @@ impl Pool {
         }
     }
 
-    fn take(&self, wait_max: Duration) -> Option<Connection> {
+    fn take(&self, wait_max: Duration) -> Option<T> {
         let waited = self.returned.wait_timeout_while(self.idle(), wait_max, |idle| idle.is_empty());
         let (mut idle, _) = waited.unwrap_or_else(PoisonError::into_inner);
         idle.pop()
     }
 
     /// Nothing can leave the list half changed, so a panic elsewhere is no reason to stop.
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<T>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Lent<'_> {
+impl<T> Drop for Lent<'_, T> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.pool.idle().push(connection);
@@ -182,6 +211,7 @@ mod tests {
                 ("trusted_schema", 0),
                 ("cell_size_check", 1),
                 ("mmap_size", 0),
+                ("wal_autocheckpoint", 0),
             ] {
                 let found: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
                 assert_eq!(found, expected, "{pragma}");
@@ -214,7 +244,7 @@ mod tests {
 
     #[test]
     fn waiting_ends() {
-        let pool = Pool::new(vec![]);
+        let pool = Pool::<Connection>::new(vec![]);
         assert!(pool.take(Duration::from_millis(1)).is_none());
     }
 

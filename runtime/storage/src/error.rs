@@ -4,9 +4,10 @@
 //! `Error` goes to the operator at the start and says what to do. The other two travel as the source of a
 //! [`StorageError`], whose `doing` says what was attempted.
 
+use crate::MigrationFailed;
 use station_kernel::StorageError;
 use station_model::{Digest, ModuleName};
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// Why a data folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,9 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    /// A thread that flushes or checkpoints cannot be started.
+    #[error("starting a thread of the storage")]
+    Thread(#[source] io::Error),
     /// The database cannot be opened or set up.
     #[error("opening the database {path}")]
     Open {
@@ -116,6 +120,25 @@ pub enum Fault {
         /// How long.
         seconds: u64,
     },
+    /// Another writer was at work for longer than anything healthy takes.
+    #[error("waited {seconds} s for another writer of the database; the disk may be stuck")]
+    Queue {
+        /// How long.
+        seconds: u64,
+    },
+    /// A flush failed. Nobody knows what is on the disk until the station is started again.
+    #[error("the disk refused to flush the database; start the station again to see what it has kept")]
+    Unflushed {
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// A migration of a module cannot be applied.
+    #[error(transparent)]
+    Migration(#[from] Box<MigrationFailed>),
+    /// The storage was closed in the meantime.
+    #[error("the storage is closed")]
+    Closed,
     /// The registry holds something that is not what it should be.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -146,4 +169,10 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Doing<T> for Result<T
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, StorageError> {
         self.map_err(|source| StorageError { doing: what(), source: source.into() })
     }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |&error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

@@ -11,7 +11,7 @@ use crate::{
     error::Doing as _,
     load::{module_id, rows, text},
 };
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use station_kernel::{KeyValue, StorageError};
 use station_model::ModuleName;
 
@@ -60,17 +60,19 @@ impl KeyValue for Storage {
     }
 
     fn used(&self, module: &ModuleName) -> Result<u64, StorageError> {
-        let used = self.read(|db| used(db, module));
+        let used = self.read(|db| used(db, module_id(db, module)?));
         used.doing(|| format!("counting the data of module {module}"))
     }
 }
 
-fn value(db: &Connection, id: i64, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+/// The value of a key.
+pub(crate) fn value(db: &Connection, id: i64, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Fault> {
     let sql = "SELECT value FROM kv WHERE module = ?1 AND bucket = ?2 AND key = ?3";
     Ok(db.prepare_cached(sql)?.query_row(params![id, bucket, key], |row| row.get(0)).optional()?)
 }
 
-fn put(tx: &Transaction<'_>, id: i64, bucket: &str, key: &str, value: Option<&[u8]>) -> Result<(), Fault> {
+/// Sets a key, or removes it.
+pub(crate) fn put(tx: &Connection, id: i64, bucket: &str, key: &str, value: Option<&[u8]>) -> Result<(), Fault> {
     let changed = match value {
         Some(value) => tx
             .prepare_cached(
@@ -86,7 +88,13 @@ fn put(tx: &Transaction<'_>, id: i64, bucket: &str, key: &str, value: Option<&[u
 }
 
 /// Ordered by the bytes of the key, as Rust orders text. Two statements, because one with `OR` would not use the index.
-fn keys(db: &Connection, id: i64, bucket: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, Fault> {
+pub(crate) fn keys(
+    db: &Connection,
+    id: i64,
+    bucket: &str,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<String>, Fault> {
     let sql = match after {
         Some(_) => "SELECT key FROM kv WHERE module = ?1 AND bucket = ?2 AND key > ?3 ORDER BY key LIMIT ?4",
         None => "SELECT key FROM kv WHERE module = ?1 AND bucket = ?2 AND key >= ?3 ORDER BY key LIMIT ?4",
@@ -94,10 +102,10 @@ fn keys(db: &Connection, id: i64, bucket: &str, after: Option<&str>, limit: u32)
     rows(db, sql, params![id, bucket, after.unwrap_or(""), limit], text)
 }
 
-fn used(db: &Connection, module: &ModuleName) -> Result<u64, Fault> {
-    let sql = "SELECT max(kv_bytes, 0) FROM modules WHERE name = ?1";
-    let found = db.prepare_cached(sql)?.query_row([module.as_str()], |row| row.get(0)).optional()?;
-    let bytes: i64 = found.ok_or_else(|| Fault::NoModule(module.clone()))?;
+/// Bytes of a module's keys and values.
+pub(crate) fn used(db: &Connection, id: i64) -> Result<u64, Fault> {
+    let sql = "SELECT max(kv_bytes, 0) FROM modules WHERE id = ?1";
+    let bytes: i64 = db.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
     Ok(bytes.unsigned_abs())
 }
 

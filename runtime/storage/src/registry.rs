@@ -2,9 +2,10 @@
 //!
 //! By default the kernel loads once, at the start, and commits every change before it shows it to anybody; so the
 //! database is never behind what a client was told. A commit is one transaction with its audit entry: there is no
-//! change without a line that says who made it.
+//! change without a line that says who made it. Migrations of modules are part of it; one that fails is a
+//! [`MigrationFailed`](crate::MigrationFailed) as the source of the error.
 
-use crate::{Storage, change, error::Doing as _, load};
+use crate::{Fault, Storage, change, error::Doing as _, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
     state::{AuditEntry, Change, State},
@@ -18,11 +19,16 @@ impl Registry for Storage {
     }
 
     fn commit(&self, changes: &[Change], entry: &AuditEntry) -> Result<(), StorageError> {
-        let written = self.write(|tx| {
-            changes.iter().try_for_each(|change| change::write(tx, change))?;
-            change::append(tx, entry)
+        let bounds = Bounds { quota: self.quota(), time_max: self.inner.settings.migration_max };
+        let written = self.transact(|desk| {
+            changes.iter().try_for_each(|change| change::write(desk, change, entry.at_ms, &bounds))?;
+            unit::station(desk, |tx| change::append(tx, entry))
         });
-        written.doing(|| format!("recording {} of {:?}", entry.action, entry.subject))
+        let doing = || format!("recording {} of {:?}", entry.action, entry.subject);
+        match written {
+            Err(Fault::Migration(failed)) => Err(*failed).doing(doing),
+            written => written.doing(doing),
+        }
     }
 
     fn keep_artifact(&self, digest: &Digest, uploaded: &Path) -> Result<(), StorageError> {

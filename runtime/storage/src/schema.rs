@@ -16,6 +16,7 @@ const APPLICATION_ID: i64 = 0x5354_4154;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_registry", include_str!("../migrations/0001_registry.sql")),
     ("0002_keyvalue", include_str!("../migrations/0002_keyvalue.sql")),
+    ("0003_units", include_str!("../migrations/0003_units.sql")),
 ];
 
 /// Opens the database for writing, made and brought up to date.

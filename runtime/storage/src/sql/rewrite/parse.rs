@@ -1,0 +1,123 @@
+//! One parsed statement, and where its tokens stand.
+
+use super::{refuse, syntax};
+use sqlparser::{
+    ast::{Ident, Statement},
+    dialect::SQLiteDialect,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
+};
+use station_kernel::work::SqlError;
+use std::collections::HashMap;
+
+/// A text and its tokens.
+pub(super) struct Tokens<'a> {
+    pub(super) text: &'a str,
+    /// Each with where it begins.
+    pub(super) all: Vec<(usize, TokenWithSpan)>,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn of(text: &'a str) -> Result<Self, SqlError> {
+        if let Some(at) = text.find('\0') {
+            return Err(syntax("a statement cannot contain a NUL character", Some(at)));
+        }
+        let found = Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location();
+        let places = Places::of(text);
+        let found = found.map_err(|error| syntax(error.message, places.byte(error.location)))?;
+        let all = found.into_iter().map(|token| (places.byte(token.span.start).unwrap_or(text.len()), token));
+        Ok(Self { text, all: all.collect() })
+    }
+
+    /// Those that mean something, in order.
+    pub(super) fn telling(&self) -> impl Iterator<Item = (usize, &Token)> {
+        let telling = |token: &Token| !matches!(token, Token::Whitespace(_) | Token::EOF);
+        self.all.iter().map(|(at, found)| (*at, &found.token)).filter(move |(_, token)| telling(token))
+    }
+}
+
+/// From lines and columns, which count characters, to bytes.
+struct Places<'a> {
+    lines: Vec<(usize, &'a str)>,
+}
+
+impl<'a> Places<'a> {
+    fn of(text: &'a str) -> Self {
+        let starts = text.split_inclusive('\n').scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some((start, line))
+        });
+        Self { lines: starts.collect() }
+    }
+
+    fn byte(&self, place: Location) -> Option<usize> {
+        let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
+        let (start, text) = self.lines.get(line.checked_sub(1)?)?;
+        // Most lines are ASCII, and one long line with many tokens should not cost the square of its length.
+        let within = match text.is_ascii() {
+            true => column.checked_sub(1)?,
+            false => text.char_indices().nth(column.checked_sub(1)?).map_or(text.len(), |(at, _)| at),
+        };
+        Some(start + within)
+    }
+}
+
+/// One statement.
+pub(super) struct Parsed<'a> {
+    /// From the beginning of the module's text to the end of the statement, without what follows it.
+    pub(super) text: &'a str,
+    pub(super) statement: Statement,
+    pub(super) tokens: Tokens<'a>,
+    /// Where a token that begins at a place stands in the text.
+    spans: HashMap<Location, (usize, usize)>,
+}
+
+impl<'a> Parsed<'a> {
+    pub(super) fn of(sql: &'a str) -> Result<Self, SqlError> {
+        let tokens = Tokens::of(sql)?;
+        refuse::by_tokens(&tokens)?;
+        let (statement, end) = one_statement(&tokens)?;
+        let text = sql.get(..end).unwrap_or(sql);
+        let ends = tokens.all.iter().map(|(at, _)| *at).skip(1).chain([sql.len()]);
+        let spans = tokens.all.iter().zip(ends).map(|((at, token), end)| (token.span.start, (*at, end))).collect();
+        Ok(Self { text, statement, tokens, spans })
+    }
+
+    /// Where a name stands, and what stands there.
+    pub(super) fn written(&self, ident: &Ident) -> Option<(usize, &'a str)> {
+        let (start, end) = *self.spans.get(&ident.span.start)?;
+        Some((start, self.text.get(start..end)?))
+    }
+}
+
+/// The one statement in the tokens, and where it ends.
+fn one_statement(tokens: &Tokens<'_>) -> Result<(Statement, usize), SqlError> {
+    let all = tokens.all.iter().map(|(_, token)| token.clone()).collect();
+    let mut parser = Parser::new(&SQLiteDialect {}).with_tokens_with_locations(all);
+    while parser.consume_token(&Token::SemiColon) {}
+    let statement = parser.parse_statement().map_err(|error| failed(&error, tokens.text))?;
+    let rest = tokens.all.get(parser.index()..).unwrap_or_default();
+    let end = rest.first().map_or(tokens.text.len(), |(at, _)| *at);
+    while parser.consume_token(&Token::SemiColon) {}
+    let next = parser.peek_token();
+    match next.token {
+        Token::EOF => Ok((statement, end)),
+        found => {
+            let at = Places::of(tokens.text).byte(next.span.start);
+            Err(syntax(format!("near \"{found}\": one statement was expected, and it ended before this"), at))
+        }
+    }
+}
+
+/// The parser tells where only in words.
+fn failed(error: &ParserError, text: &str) -> SqlError {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => return SqlError::Limit { name: "nesting", max: 50 },
+    };
+    let (message, place) = message.split_once(" at Line: ").unwrap_or((message, ""));
+    let numbers = place.split_once(", Column: ");
+    let place = numbers.and_then(|(line, column)| Some(Location::new(line.parse().ok()?, column.parse().ok()?)));
+    syntax(message, place.and_then(|place| Places::of(text).byte(place)))
+}
