@@ -143,8 +143,7 @@ async fn start_kernel(settings: &Settings, storage: &Storage) -> Result<Arc<Kern
     let logs = Arc::new(Logs::default());
     let clock: Arc<dyn Clock> = Arc::new(Wall);
     let capabilities = station_capabilities::all(station_capabilities::Ports {
-        keyvalue: Arc::new(storage.clone()),
-        keyvalue_settings: station_capabilities::KeyValueSettings::default(),
+        keyvalue: station_capabilities::KeyValueSettings::default(),
         egress: station_capabilities::Egress::default(),
         logs: Arc::clone(&logs),
         clock: Arc::clone(&clock),

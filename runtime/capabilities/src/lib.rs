@@ -28,15 +28,13 @@ pub use http_out::Egress;
 pub use keyvalue::Settings as KeyValueSettings;
 
 use station_engine::Capability;
-use station_kernel::{Clock, KeyValue, Logs};
+use station_kernel::{Clock, Logs};
 use std::sync::Arc;
 
 /// What the capabilities are plugged into.
 pub struct Ports {
-    /// Durable data of modules.
-    pub keyvalue: Arc<dyn KeyValue>,
-    /// How much of it a module may keep.
-    pub keyvalue_settings: KeyValueSettings,
+    /// How much key-value data a module may keep.
+    pub keyvalue: KeyValueSettings,
     /// How outgoing HTTP behaves.
     pub egress: Egress,
     /// Where modules write; the same that the kernel has.
@@ -51,7 +49,7 @@ pub fn all(ports: Ports) -> Vec<Arc<dyn Capability>> {
         Arc::new(wasi::Wasi::new(ports.logs, ports.clock)),
         Arc::new(logging::Logging),
         Arc::new(config::Config),
-        Arc::new(keyvalue::KeyValues::new(ports.keyvalue, ports.keyvalue_settings)),
+        Arc::new(keyvalue::KeyValues(ports.keyvalue)),
         Arc::new(http_out::HttpOut::new(ports.egress)),
         Arc::new(kernel::Context),
     ]

@@ -2,10 +2,8 @@
 
 use crate::{Egress, KeyValueSettings, Ports, all};
 use station_engine::{Capability, Ctx};
-use station_kernel::{Clock, KeyValue, Logs, StorageError};
-use station_model::ModuleName;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use station_kernel::{Clock, Logs};
+use std::sync::Arc;
 use wasmtime::component::Linker;
 
 /// A clock that stands.
@@ -17,83 +15,9 @@ impl Clock for Noon {
     }
 }
 
-/// Key-value data in memory. `broken` makes everything fail.
-#[derive(Default)]
-pub(crate) struct Memory {
-    pub(crate) data: Mutex<BTreeMap<(String, String, String), Vec<u8>>>,
-    pub(crate) broken: bool,
-}
-
-impl Memory {
-    fn check(&self) -> Result<(), StorageError> {
-        let source = || "the disk /secret is gone".into();
-        if self.broken { Err(StorageError { doing: "reading".to_owned(), source: source() }) } else { Ok(()) }
-    }
-}
-
-fn at(module: &ModuleName, bucket: &str, key: &str) -> (String, String, String) {
-    (module.to_string(), bucket.to_owned(), key.to_owned())
-}
-
-impl KeyValue for Memory {
-    fn get(&self, module: &ModuleName, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        self.check()?;
-        Ok(self.data.lock().unwrap().get(&at(module, bucket, key)).cloned())
-    }
-
-    fn set(&self, module: &ModuleName, bucket: &str, writes: &[(String, Option<Vec<u8>>)]) -> Result<(), StorageError> {
-        self.check()?;
-        let mut data = self.data.lock().unwrap();
-        for (key, value) in writes {
-            match value {
-                Some(value) => drop(data.insert(at(module, bucket, key), value.clone())),
-                None => drop(data.remove(&at(module, bucket, key))),
-            }
-        }
-        Ok(())
-    }
-
-    fn swap(
-        &self,
-        module: &ModuleName,
-        bucket: &str,
-        key: &str,
-        expected: Option<&[u8]>,
-        value: &[u8],
-    ) -> Result<bool, StorageError> {
-        let same = self.get(module, bucket, key)?.as_deref() == expected;
-        if same {
-            self.set(module, bucket, &[(key.to_owned(), Some(value.to_vec()))])?;
-        }
-        Ok(same)
-    }
-
-    fn keys(
-        &self,
-        module: &ModuleName,
-        bucket: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<String>, StorageError> {
-        self.check()?;
-        let data = self.data.lock().unwrap();
-        let own = data.keys().filter(|(m, b, _)| *m == module.to_string() && b == bucket).map(|(_, _, key)| key);
-        let newer = own.filter(|key| after.is_none_or(|after| key.as_str() > after));
-        Ok(newer.take(limit as usize).cloned().collect())
-    }
-
-    fn used(&self, module: &ModuleName) -> Result<u64, StorageError> {
-        self.check()?;
-        let data = self.data.lock().unwrap();
-        let own = data.iter().filter(|((m, _, _), _)| *m == module.to_string());
-        Ok(own.map(|((_, _, key), value)| (key.len() + value.len()) as u64).sum())
-    }
-}
-
 fn capabilities() -> Vec<Arc<dyn Capability>> {
     all(Ports {
-        keyvalue: Arc::new(Memory::default()),
-        keyvalue_settings: KeyValueSettings::default(),
+        keyvalue: KeyValueSettings::default(),
         egress: Egress::default(),
         logs: Arc::<Logs>::default(),
         clock: Arc::new(Noon),

@@ -1,6 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft`, as wasmCloud's components import it: cursors are numbers, increments unsigned.
 
-use super::shelf::{Answer, Bucket, Problem, READ_FUEL, Shelf, WRITE_FUEL};
+use super::shelf::{Answer, Bucket, Problem, READ_FUEL};
 use crate::host::Host;
 use wasmtime::component::Resource;
 
@@ -57,11 +57,11 @@ impl store::HostBucket for Host<'_> {
 
     fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Reply<KeyResponse> {
         self.0.charge(READ_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        let (bucket, cursor) = (table.get_mut(&bucket)?, cursor.unwrap_or(0));
+        let (mut open, cursor) = (self.0.table.get(&bucket)?.clone(), cursor.unwrap_or(0));
         // A cursor that this handle has not given out is reached by walking there.
-        let walks = if bucket.page.as_ref().is_some_and(|(at, _)| *at == cursor) { 0 } else { cursor };
-        let page = shelf.page(bucket, cursor);
+        let walks = if open.page.as_ref().is_some_and(|(at, _)| *at == cursor) { 0 } else { cursor };
+        let page = self.look(|shelf| shelf.page(&mut open, cursor))?;
+        self.0.table.get_mut(&bucket)?.page = open.page;
         self.0.charge(walks.saturating_mul(200));
         reply(page.map(|(keys, cursor)| KeyResponse { keys: self.charged(keys), cursor }))
     }
@@ -74,10 +74,7 @@ impl store::HostBucket for Host<'_> {
 
 impl atomics::Host for Host<'_> {
     fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Reply<u64> {
-        self.0.charge(READ_FUEL + WRITE_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        let bucket = table.get(&bucket)?;
-        let sum = shelf.increment(&bucket.name, &key, i128::from(delta), (0, i128::from(u64::MAX)));
+        let sum = self.add_to_key(&bucket, &key, i128::from(delta), (0, i128::from(u64::MAX)))?;
         reply(sum.and_then(|sum| u64::try_from(sum).map_err(|_| Problem::Other("the sum is too big".to_owned()))))
     }
 }

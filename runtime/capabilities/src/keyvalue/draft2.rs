@@ -1,7 +1,7 @@
 //! `wasi:keyvalue@0.2.0-draft2`, as Spin's components import it: cursors are text, increments signed, and there is
 //! a compare-and-swap.
 
-use super::shelf::{Answer, Bucket, Cas, Problem, READ_FUEL, Shelf, WRITE_FUEL};
+use super::shelf::{Answer, Bucket, Cas, Problem, READ_FUEL, WRITE_FUEL, Writes};
 use crate::host::Host;
 use wasmtime::component::Resource;
 
@@ -62,8 +62,8 @@ impl store::HostBucket for Host<'_> {
 
     fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<String>) -> Reply<KeyResponse> {
         self.0.charge(READ_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        let page = shelf.keys(&table.get(&bucket)?.name, cursor.as_deref());
+        let bucket = self.name_of(&bucket)?;
+        let page = self.look(|shelf| shelf.keys(&bucket, cursor.as_deref()))?;
         reply(page.map(|(keys, cursor)| KeyResponse { keys: self.charged(keys), cursor }))
     }
 
@@ -75,44 +75,42 @@ impl store::HostBucket for Host<'_> {
 
 impl atomics::Host for Host<'_> {
     fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: i64) -> Reply<i64> {
-        self.0.charge(READ_FUEL + WRITE_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
         let range = (i128::from(i64::MIN), i128::from(i64::MAX));
-        let sum = shelf.increment(&table.get(&bucket)?.name, &key, i128::from(delta), range);
+        let sum = self.add_to_key(&bucket, &key, i128::from(delta), range)?;
         reply(sum.and_then(|sum| i64::try_from(sum).map_err(|_| Problem::Other("the sum is too big".to_owned()))))
     }
 
     fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
         self.0.charge(READ_FUEL + WRITE_FUEL + value.len() as u64);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        let cas = table.delete(cas)?;
-        let failed = |problem: Problem| Ok(Err(CasError::StoreError(problem.into())));
-        match shelf.swap(&cas, &value) {
-            Ok(true) => Ok(Ok(())),
-            Ok(false) => match shelf.cas(&cas.bucket, cas.key) {
-                Ok(fresh) => Ok(Err(CasError::CasFailed(table.push(fresh)?))),
-                Err(problem) => failed(problem),
-            },
-            Err(problem) => failed(problem),
+        let cas = self.0.table.delete(cas)?;
+        let swapped = match Writes::check(vec![(cas.key.clone(), Some(value))]) {
+            Ok(writes) => self.change(|shelf| shelf.swap(&cas, &writes))?,
+            Err(problem) => Err(problem),
+        };
+        match swapped {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(fresh)) => Ok(Err(CasError::CasFailed(self.0.table.push(fresh)?))),
+            Err(problem) => Ok(Err(CasError::StoreError(problem.into()))),
         }
     }
 }
 
 impl atomics::HostCas for Host<'_> {
     fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Reply<Resource<Cas>> {
-        self.0.charge(READ_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        match shelf.cas(&table.get(&bucket)?.name, key) {
-            Ok(cas) => Ok(Ok(table.push(cas)?)),
+        let bucket = self.name_of(&bucket)?;
+        match self.read_value(&bucket, &key)? {
+            Ok(value) => Ok(Ok(self.0.table.push(Cas::new(bucket, key, value.as_deref()))?)),
             Err(problem) => reply(Err(problem)),
         }
     }
 
     fn current(&mut self, cas: Resource<Cas>) -> Reply<Option<Vec<u8>>> {
-        self.0.charge(READ_FUEL);
-        let (shelf, table) = self.0.parts::<Shelf>()?;
-        let value = shelf.current(table.get_mut(&cas)?);
-        self.charge_value(&value);
+        let known = self.0.table.get(&cas)?;
+        let (bucket, key) = (known.bucket.clone(), known.key.clone());
+        let value = self.read_value(&bucket, &key)?;
+        if let Ok(value) = &value {
+            self.0.table.get_mut(&cas)?.see(value.as_deref());
+        }
         reply(value)
     }
 

@@ -1,8 +1,11 @@
 //! `wasi:keyvalue`: durable data of a module, behind two drafts of the interface.
 //!
 //! wasmCloud's components import `0.2.0-draft` (a page's cursor is a number), Spin's `0.2.0-draft2` (it is text).
-//! Both are thin shims on one [`Shelf`], so a module may change its tool chain and finds its data. It needs a
-//! grant. A module reaches only its own data; any bucket name is accepted and begins empty.
+//! Both are thin shims on one [`Shelf`](shelf::Shelf), so a module may change its tool chain and finds its data. It
+//! needs a grant. A module reaches only its own data; any bucket name is accepted and begins empty.
+//!
+//! Everything runs in the unit of work of the call tree, together with SQL: it commits when the root call succeeds, and
+//! a call that fails has written nothing.
 //!
 //! Sizes, the batch and the quota are bounded (`options`); what is too big is an error that the guest can see.
 //! What cannot be done without authority (a start function in a trial instance) is `access-denied`.
@@ -18,11 +21,8 @@ mod tests;
 pub use options::Settings;
 
 use crate::host::{HasHost, host, offers};
-use shelf::Shelf;
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::KeyValue;
 use station_kernel::ports::ModuleSettings;
-use std::sync::Arc;
 use wasmtime::component::Linker;
 
 const INTERFACES: [&str; 6] = [
@@ -35,16 +35,7 @@ const INTERFACES: [&str; 6] = [
 ];
 
 /// The capability.
-pub(crate) struct KeyValues {
-    port: Arc<dyn KeyValue>,
-    settings: Settings,
-}
-
-impl KeyValues {
-    pub(crate) fn new(port: Arc<dyn KeyValue>, settings: Settings) -> Self {
-        Self { port, settings }
-    }
-}
+pub(crate) struct KeyValues(pub(crate) Settings);
 
 impl Capability for KeyValues {
     fn name(&self) -> &'static str {
@@ -64,7 +55,7 @@ impl Capability for KeyValues {
         draft2::wasi::keyvalue::batch::add_to_linker::<Ctx, HasHost>(linker, host)
     }
 
-    fn prepare(&self, ctx: &mut Ctx, settings: &ModuleSettings) {
-        ctx.insert(Shelf::new(Arc::clone(&self.port), self.settings, settings.module.clone()));
+    fn prepare(&self, ctx: &mut Ctx, _settings: &ModuleSettings) {
+        ctx.insert(self.0);
     }
 }

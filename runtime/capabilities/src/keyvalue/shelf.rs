@@ -1,12 +1,12 @@
 //! A module's key-value data, with limits: what both drafts of the interface do.
 //!
-//! Each function says what it costs in fuel beside its answer: the caller charges it whether it succeeded or not.
+//! A [`Shelf`] stands for one host call: it works in the unit of work of the call tree, so whatever is written commits
+//! or vanishes with everything else that the tree does. What reads before it writes (an increment, a swap) runs while
+//! the unit has the write lock, so that nobody can come in between and nothing need be tried again.
 
-use super::options::Settings;
-use station_kernel::{KeyValue, StorageError};
+use station_kernel::work::{SqlError, Unit};
 use station_model::ModuleName;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
 const KEY_BYTES_MAX: usize = 1_024;
 const VALUE_BYTES_MAX: usize = 4 << 20;
@@ -17,12 +17,10 @@ const BATCH_MAX: usize = 1_000;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Keys of one page.
 pub(super) const PAGE: u32 = 1_000;
-/// How often an increment is tried again because somebody else was quicker.
-const TRIES_MAX: u32 = 32;
 
 /// Fuel of a read: some microseconds in the database.
 pub(super) const READ_FUEL: u64 = 5_000;
-/// Fuel of a durable write. The disk takes longer than this, but not the processor.
+/// Fuel of a write. The disk takes longer than this, but not the processor.
 pub(super) const WRITE_FUEL: u64 = 50_000;
 
 /// Why something could not be done, as the guest sees it.
@@ -32,16 +30,35 @@ pub(super) enum Problem {
     Other(String),
 }
 
+/// What stops the work on a shelf: a guest's mistake, or the database, which may end the call.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Guest(Problem),
+    Database(SqlError),
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Guest(problem)
+    }
+}
+
+impl From<SqlError> for Fault {
+    fn from(error: SqlError) -> Self {
+        Self::Database(error)
+    }
+}
+
 pub(super) type Answer<T> = Result<T, Problem>;
+pub(super) type Shelved<T> = Result<T, Fault>;
 /// Keys, each with its value if it has one.
 pub(super) type Pairs = Vec<(String, Option<Vec<u8>>)>;
 
-/// The data of one module.
-#[derive(Clone)]
-pub(super) struct Shelf {
-    port: Arc<dyn KeyValue>,
-    settings: Settings,
-    module: ModuleName,
+/// The data of one module, in the unit of work of the call that runs.
+pub(super) struct Shelf<'u> {
+    pub(super) unit: &'u mut dyn Unit,
+    pub(super) module: &'u ModuleName,
+    pub(super) quota_bytes: u64,
 }
 
 /// An open bucket. `page` remembers where the last page of keys ended, for cursors that are numbers.
@@ -50,6 +67,15 @@ pub(super) struct Shelf {
 pub struct Bucket {
     pub(super) name: String,
     pub(super) page: Option<(u64, String)>,
+}
+
+impl Bucket {
+    pub(super) fn new(name: String) -> Answer<Self> {
+        if name.len() > BUCKET_BYTES_MAX {
+            return Err(Problem::Other(format!("a bucket's name has at most {BUCKET_BYTES_MAX} bytes")));
+        }
+        Ok(Self { name, page: None })
+    }
 }
 
 /// A compare-and-swap in preparation. It keeps a hash of the value, not the value: a guest may hold a thousand.
@@ -62,43 +88,48 @@ pub struct Cas {
 }
 
 impl Cas {
-    fn of(&self, value: Option<&Vec<u8>>) -> u64 {
-        self.hasher.hash_one(value)
+    /// Begins with the value that the key has now.
+    pub(super) fn new(bucket: String, key: String, value: Option<&[u8]>) -> Self {
+        let mut cas = Self { bucket, key, hasher: RandomState::new(), seen: 0 };
+        cas.see(value);
+        cas
+    }
+
+    /// Lets this be the value that the swap will be compared with.
+    pub(super) fn see(&mut self, value: Option<&[u8]>) {
+        self.seen = self.hasher.hash_one(value);
+    }
+
+    fn saw(&self, value: Option<&[u8]>) -> bool {
+        self.seen == self.hasher.hash_one(value)
     }
 }
 
-impl Shelf {
-    pub(super) fn new(port: Arc<dyn KeyValue>, settings: Settings, module: ModuleName) -> Self {
-        Self { port, settings, module }
-    }
+/// Writes whose sizes are in their bounds. Checked before anybody queues for the write lock.
+pub(super) struct Writes(Pairs);
 
-    pub(super) fn open(name: String) -> Answer<Bucket> {
-        if name.len() > BUCKET_BYTES_MAX {
-            return Err(Problem::Other(format!("a bucket's name has at most {BUCKET_BYTES_MAX} bytes")));
-        }
-        Ok(Bucket { name, page: None })
-    }
-
-    pub(super) fn get(&self, bucket: &str, key: &str) -> Answer<Option<Vec<u8>>> {
-        check_key(key)?;
-        self.port.get(&self.module, bucket, key).map_err(|e| self.failed(&e))
-    }
-
-    pub(super) fn set(&self, bucket: &str, writes: Pairs) -> Answer<()> {
-        check_batch(writes.len())?;
-        let mut growth = 0;
-        for (key, value) in &writes {
+impl Writes {
+    pub(super) fn check(pairs: Pairs) -> Answer<Self> {
+        check_batch(pairs.len())?;
+        for (key, value) in &pairs {
             check_key(key)?;
-            if let Some(value) = value {
-                check_value(value.len())?;
-                growth += (key.len() + value.len()) as u64;
-            }
+            check_value(value.as_ref().map_or(0, Vec::len))?;
         }
-        self.check_quota(growth)?;
-        self.port.set(&self.module, bucket, &writes).map_err(|e| self.failed(&e))
+        Ok(Self(pairs))
+    }
+}
+
+impl Shelf<'_> {
+    pub(super) fn get(&mut self, bucket: &str, key: &str) -> Shelved<Option<Vec<u8>>> {
+        check_key(key)?;
+        Ok(self.unit.get(self.module, bucket, key)?)
     }
 
-    pub(super) fn get_many(&self, bucket: &str, keys: Vec<String>) -> Answer<Pairs> {
+    pub(super) fn set(&mut self, bucket: &str, writes: &Writes) -> Shelved<()> {
+        Ok(self.unit.set(self.module, bucket, &writes.0, self.quota_bytes)?)
+    }
+
+    pub(super) fn get_many(&mut self, bucket: &str, keys: Vec<String>) -> Shelved<Pairs> {
         check_batch(keys.len())?;
         let mut bytes = 0;
         let mut found = Vec::with_capacity(keys.len());
@@ -106,7 +137,8 @@ impl Shelf {
             let value = self.get(bucket, &key)?;
             bytes += value.as_ref().map_or(0, Vec::len);
             if bytes > BATCH_BYTES_MAX {
-                return Err(Problem::Other(format!("a batch may read {BATCH_BYTES_MAX} bytes; ask for fewer keys")));
+                let why = format!("a batch may read {BATCH_BYTES_MAX} bytes; ask for fewer keys");
+                return Err(Problem::Other(why).into());
             }
             found.push((key, value));
         }
@@ -114,15 +146,15 @@ impl Shelf {
     }
 
     /// A page of keys after `after`, and the last of them when there may be more.
-    pub(super) fn keys(&self, bucket: &str, after: Option<&str>) -> Answer<(Vec<String>, Option<String>)> {
-        let keys = self.port.keys(&self.module, bucket, after, PAGE).map_err(|e| self.failed(&e))?;
+    pub(super) fn keys(&mut self, bucket: &str, after: Option<&str>) -> Shelved<(Vec<String>, Option<String>)> {
+        let keys = self.unit.keys(self.module, bucket, after, PAGE)?;
         let full = keys.len() as u64 == u64::from(PAGE);
         let last = keys.last().filter(|_| full).cloned();
         Ok((keys, last))
     }
 
     /// The page that begins after `cursor` keys, for the draft whose cursors are numbers.
-    pub(super) fn page(&self, bucket: &mut Bucket, cursor: u64) -> Answer<(Vec<String>, Option<u64>)> {
+    pub(super) fn page(&mut self, bucket: &mut Bucket, cursor: u64) -> Shelved<(Vec<String>, Option<u64>)> {
         let after = match bucket.page.take() {
             _ if cursor == 0 => None,
             Some((at, key)) if at == cursor => Some(key),
@@ -138,12 +170,12 @@ impl Shelf {
     }
 
     /// The key at position `count`, walking from the first; none when there are fewer.
-    fn skip(&self, bucket: &str, count: u64) -> Answer<Option<String>> {
+    fn skip(&mut self, bucket: &str, count: u64) -> Shelved<Option<String>> {
         let mut after: Option<String> = None;
         let mut left = count;
         while left > 0 {
             let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
-            let keys = self.port.keys(&self.module, bucket, after.as_deref(), limit).map_err(|e| self.failed(&e))?;
+            let keys = self.unit.keys(self.module, bucket, after.as_deref(), limit)?;
             if (keys.len() as u64) < u64::from(limit) {
                 return Ok(None);
             }
@@ -153,71 +185,43 @@ impl Shelf {
         Ok(after)
     }
 
-    /// Adds to the decimal number under a key and returns the sum. Text, so that other tools read it as well.
-    pub(super) fn increment(&self, bucket: &str, key: &str, delta: i128, range: (i128, i128)) -> Answer<i128> {
-        for _ in 0..TRIES_MAX {
-            let old = self.get(bucket, key)?;
-            let number = number(old.as_deref())?.checked_add(delta).filter(|sum| (range.0..=range.1).contains(sum));
-            let sum = number.ok_or_else(|| Problem::Other("the sum is too big for the number's type".to_owned()))?;
-            if self.swap_value(bucket, key, old.as_deref(), sum.to_string().as_bytes())? {
-                return Ok(sum);
-            }
-        }
-        Err(Problem::Other("too many others change this number; try again".to_owned()))
+    /// Adds to the decimal number under a key and returns the sum. Text, so that other tools read it as well. Wants
+    /// the write lock.
+    pub(super) fn increment(&mut self, bucket: &str, key: &str, delta: i128, range: (i128, i128)) -> Shelved<i128> {
+        let old = self.get(bucket, key)?;
+        let sum = number(old.as_deref())?.checked_add(delta).filter(|sum| (range.0..=range.1).contains(sum));
+        let sum = sum.ok_or_else(|| Problem::Other("the sum is too big for the number's type".to_owned()))?;
+        self.set(bucket, &Writes(vec![(key.to_owned(), Some(sum.to_string().into_bytes()))]))?;
+        Ok(sum)
     }
 
-    /// Begins a compare-and-swap, from the value that the key has now.
-    pub(super) fn cas(&self, bucket: &str, key: String) -> Answer<Cas> {
-        let value = self.get(bucket, &key)?;
-        let mut cas = Cas { bucket: bucket.to_owned(), key, hasher: RandomState::new(), seen: 0 };
-        cas.seen = cas.of(value.as_ref());
-        Ok(cas)
-    }
-
-    /// The value that the swap will be compared with: the present one, from now on.
-    pub(super) fn current(&self, cas: &mut Cas) -> Answer<Option<Vec<u8>>> {
-        let value = self.get(&cas.bucket, &cas.key)?;
-        cas.seen = cas.of(value.as_ref());
-        Ok(value)
-    }
-
-    /// Writes if the key has still the value that `cas` saw; otherwise says so.
-    pub(super) fn swap(&self, cas: &Cas, value: &[u8]) -> Answer<bool> {
+    /// Writes if the key has still the value that `cas` saw; otherwise answers what begins anew from the present
+    /// one. Wants the write lock.
+    pub(super) fn swap(&mut self, cas: &Cas, writes: &Writes) -> Shelved<Option<Cas>> {
         let now = self.get(&cas.bucket, &cas.key)?;
-        if cas.of(now.as_ref()) != cas.seen {
-            return Ok(false);
+        if !cas.saw(now.as_deref()) {
+            return Ok(Some(Cas::new(cas.bucket.clone(), cas.key.clone(), now.as_deref())));
         }
-        self.swap_value(&cas.bucket, &cas.key, now.as_deref(), value)
-    }
-
-    fn swap_value(&self, bucket: &str, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Answer<bool> {
-        check_value(value.len())?;
-        self.check_quota((key.len() + value.len()) as u64)?;
-        self.port.swap(&self.module, bucket, key, expected, value).map_err(|e| self.failed(&e))
-    }
-
-    /// Growth is taken at its worst: a value that replaces another is counted in full.
-    fn check_quota(&self, growth: u64) -> Answer<()> {
-        if growth == 0 {
-            return Ok(());
-        }
-        let max = self.settings.quota_bytes;
-        let used = self.port.used(&self.module).map_err(|e| self.failed(&e))?;
-        if used.saturating_add(growth) > max {
-            return Err(Problem::Other(format!("the module may keep {max} bytes and has {used}")));
-        }
-        Ok(())
-    }
-
-    /// The guest learns that the storage failed; why is for the operator.
-    fn failed(&self, error: &StorageError) -> Problem {
-        let cause: &dyn std::error::Error = &*error.source;
-        tracing::error!(module = %self.module, error = %error, cause, "key-value storage failed");
-        Problem::Other("the storage failed".to_owned())
+        self.set(&cas.bucket, writes)?;
+        Ok(None)
     }
 }
 
-fn check_key(key: &str) -> Answer<()> {
+/// What the guest learns of an error of the database. Why the storage failed is for the operator.
+pub(super) fn told(module: &ModuleName, error: SqlError) -> Problem {
+    match error {
+        SqlError::Denied(_) => Problem::Denied,
+        SqlError::Limit { max, .. } => Problem::Other(format!("the module may keep {max} bytes, and has no room left")),
+        SqlError::Busy => Problem::Other("the storage is busy; try again".to_owned()),
+        error => {
+            let cause = std::error::Error::source(&error);
+            tracing::error!(%module, %error, cause, "key-value storage failed");
+            Problem::Other("the storage failed".to_owned())
+        }
+    }
+}
+
+pub(super) fn check_key(key: &str) -> Answer<()> {
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(()),
         _ => Err(Problem::Other(format!("a key has 1 to {KEY_BYTES_MAX} bytes"))),
