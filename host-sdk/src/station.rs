@@ -144,6 +144,7 @@ async fn start_kernel(settings: &Settings, storage: &Storage) -> Result<Arc<Kern
     let clock: Arc<dyn Clock> = Arc::new(Wall);
     let capabilities = station_capabilities::all(station_capabilities::Ports {
         keyvalue: station_capabilities::KeyValueSettings::default(),
+        sql: station_capabilities::SqlSettings::default(),
         egress: station_capabilities::Egress::default(),
         logs: Arc::clone(&logs),
         clock: Arc::clone(&clock),

@@ -10,6 +10,7 @@
 //! | `logging` | `wasi:logging` | no |
 //! | `config` | `wasi:config`, every spelling in use | no |
 //! | `keyvalue` | `wasi:keyvalue`, both drafts in use | yes |
+//! | `sql` | `station:sql`, and Spin's `sqlite` in every version | yes |
 //! | `http_out` | `wasi:http` types and outgoing requests | no, but no host is granted by default |
 //! | `http_in` | serves `wasi:http/incoming-handler`; an entry, not an import | |
 //! | `kernel` | `station:kernel` | no |
@@ -22,10 +23,12 @@ mod kernel;
 mod keyvalue;
 mod logging;
 mod output;
+mod sql;
 mod wasi;
 
 pub use http_out::Egress;
 pub use keyvalue::Settings as KeyValueSettings;
+pub use sql::Settings as SqlSettings;
 
 use station_engine::Capability;
 use station_kernel::{Clock, Logs};
@@ -35,6 +38,8 @@ use std::sync::Arc;
 pub struct Ports {
     /// How much key-value data a module may keep.
     pub keyvalue: KeyValueSettings,
+    /// How much a statement may answer with.
+    pub sql: SqlSettings,
     /// How outgoing HTTP behaves.
     pub egress: Egress,
     /// Where modules write; the same that the kernel has.
@@ -50,6 +55,8 @@ pub fn all(ports: Ports) -> Vec<Arc<dyn Capability>> {
         Arc::new(logging::Logging),
         Arc::new(config::Config),
         Arc::new(keyvalue::KeyValues(ports.keyvalue)),
+        Arc::new(sql::Sql(ports.sql)),
+        Arc::new(sql::Spin),
         Arc::new(http_out::HttpOut::new(ports.egress)),
         Arc::new(kernel::Context),
     ]
