@@ -14,6 +14,7 @@
 
 mod admin;
 mod capabilities;
+mod crash;
 mod examples;
 mod failures;
 mod gateway;

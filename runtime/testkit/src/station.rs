@@ -4,14 +4,14 @@
 //! shared by all tests with one build of the binary ([`Cache::Shared`]): the data folder gets a cache key that they all
 //! know, so that each guest is compiled once and not once per test. A test that is about compiling takes [`Cache::Own`].
 
-use crate::{Run, guests, http, wait::WAIT_S_MAX};
+use crate::{Disk, Run, guests, http, wait::WAIT_S_MAX};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -52,6 +52,13 @@ impl Builder {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub fn start(self) -> Station {
+        let mut station = self.stopped();
+        station.start();
+        station
+    }
+
+    /// Prepares its folder and leaves starting it to the test.
+    pub fn stopped(self) -> Station {
         let folder = tempfile::Builder::new().prefix("station-it-").tempdir().expect("a temporary folder");
         let cache = match self.cache {
             Cache::Own => folder.path().join("cache"),
@@ -59,9 +66,7 @@ impl Builder {
         };
         let config = format!("cache: {{ dir: {:?} }}\n{}", cache.display().to_string(), self.config);
         std::fs::write(folder.path().join("station.yaml"), config).unwrap();
-        let mut station = Station { bin: self.bin, folder, child: None, ready: Ready::default() };
-        station.start();
-        station
+        Station { bin: self.bin, folder, child: None, ready: Ready::default(), disk: None }
     }
 }
 
@@ -101,6 +106,16 @@ pub struct Station {
     folder: TempDir,
     child: Option<Child>,
     ready: Ready,
+    disk: Option<Disk>,
+}
+
+/// How a station ended that never became ready.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stderr in this start.
+    pub stderr: String,
 }
 
 impl Station {
@@ -112,22 +127,36 @@ impl Station {
     /// Starts it again, on the same folder.
     #[track_caller]
     pub fn start(&mut self) {
+        if let Err(ended) = self.try_start() {
+            panic!("the station did not become ready: {ended:#?}");
+        }
+    }
+
+    /// Starts it, where it may not be able to; answers how long it took.
+    ///
+    /// # Panics
+    /// When it neither becomes ready nor ends.
+    #[track_caller]
+    pub fn try_start(&mut self) -> Result<Duration, NotStarted> {
         assert!(self.child.is_none(), "it runs already");
+        let (begun, said_before) = (Instant::now(), self.stderr().len());
         let mut child = self.serve().spawn().expect("the binary starts");
-        let stdout = child.stdout.take().unwrap();
+        let line = first_line(child.stdout.take().unwrap());
         self.child = Some(child);
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = tell.send(line);
+        match line.recv_timeout(Duration::from_secs(WAIT_S_MAX)) {
+            Ok(line) => self.ready = ready(&line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let code = self.ended();
+                return Err(NotStarted { code, stderr: self.stderr().split_off(said_before) });
             }
-        });
-        let line = told.recv_timeout(Duration::from_secs(WAIT_S_MAX));
-        let line = line.unwrap_or_else(|_| panic!("the station did not become ready:\n{}", self.stderr()));
-        let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
-        assert_eq!(ready["event"], "ready");
-        let text = |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}")).to_owned();
-        self.ready = Ready { admin: text("admin"), gateway: text("gateway"), token_file: text("token_file").into() };
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("the station did not become ready:\n{}", self.stderr()),
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Lets its data folder be on this disk from the next start on, or on the machine's own.
+    pub fn set_disk(&mut self, disk: Option<Disk>) {
+        self.disk = disk;
     }
 
     /// The command that starts it, for tests in which it does not start.
@@ -137,6 +166,9 @@ impl Station {
         command.arg("serve").arg("--config").arg(self.config()).arg("--data").arg(self.data());
         command.args(["--admin", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        if let Some(disk) = &self.disk {
+            command.envs(disk.environment(&self.bin, &self.data()));
+        }
         command
     }
 
@@ -385,6 +417,26 @@ impl Station {
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.text());
         answer.json()
     }
+}
+
+/// The first line, as soon as it is there; nothing when there is none. Reads on, so that nobody writes to a closed pipe.
+fn first_line(stdout: ChildStdout) -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut tell = Some(tell);
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            tell.take().map(|tell| tell.send(line));
+        }
+    });
+    told
+}
+
+#[track_caller]
+fn ready(line: &str) -> Ready {
+    let ready: Value = serde_json::from_str(line).expect("the ready line is JSON");
+    assert_eq!(ready["event"], "ready");
+    let text = |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}")).to_owned();
+    Ready { admin: text("admin"), gateway: text("gateway"), token_file: text("token_file").into() }
 }
 
 fn answered(asked: String, answer: &http::Answer) -> Run {

@@ -1,0 +1,64 @@
+//! Durability: a station that is killed, whose disk fails, or whose power goes, against what it acknowledged.
+//!
+//! Everything is black box: the real binary, a preloaded library for the disk (`station_testkit::Disk`), and clients who
+//! remember what they were told. What is written is a [`Workload`]; the tests know nothing of it.
+//!
+//! All choices come from a seed that is printed; `STATION_CRASH_SEED=N` has them again. The numbers are for every change;
+//! CONTRIBUTING.md says how to run the full version.
+
+mod client;
+mod failing_disk;
+mod keyvalue;
+mod killed;
+mod load;
+mod recorded;
+mod workload;
+
+use crate::station;
+use client::Client;
+use station_testkit::{Seed, Station};
+use std::path::Path;
+use workload::Workload;
+
+const DATABASE: &str = "station.db";
+const WAL: &str = "station.db-wal";
+
+/// What is tested on. The next workload is one line here and one file beside this one.
+const WORKLOADS: [(&str, &dyn Workload); 1] = [("batches of keys", &keyvalue::Batches)];
+
+fn seed() -> Seed {
+    Seed::from_env("STATION_CRASH_SEED")
+}
+
+/// A number from the environment, for the full version of a test.
+fn setting(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// A station that has what the workload needs, stopped.
+fn prepared(workload: &dyn Workload) -> Station {
+    let mut station = station().start();
+    assert!(workload.prepare(&Client::of(&station)), "a healthy station refuses the workload");
+    station.kill();
+    station
+}
+
+/// Looks at a copy, because who opens the database tidies it.
+#[track_caller]
+fn assert_sound(data: &Path) {
+    let copy = tempfile::tempdir().unwrap();
+    for file in [DATABASE, WAL] {
+        if data.join(file).exists() {
+            std::fs::copy(data.join(file), copy.path().join(file)).unwrap();
+        }
+    }
+    let database = rusqlite::Connection::open(copy.path().join(DATABASE)).unwrap();
+    let found: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+}
+
+#[track_caller]
+fn assert_no_panic(station: &Station) {
+    let log = station.stderr();
+    assert!(!log.contains("panicked at"), "something panicked:\n{log}");
+}

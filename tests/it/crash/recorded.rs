@@ -1,0 +1,166 @@
+//! A run under load of which everything is known: what the station did to its files, when it answered what, and so what
+//! a power cut at any moment could leave.
+
+use super::client::Client;
+use super::load::Load;
+use super::workload::{History, Mark, Workload};
+use super::{DATABASE, WAL, WORKLOADS, assert_no_panic, assert_sound, prepared, seed, setting};
+use station_testkit::{
+    Disk, Files, Harm, How, Loss, Of, Seed, Station, Trace, WAIT_S_MAX, What, after_power_cut, read_files, write_files,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// Enough for the log to be copied into the database and begun anew.
+const LOAD: Load = Load { round: 0, writers: 4, each_max: 90 };
+
+/// Everything about one run.
+struct Run {
+    /// The files from before.
+    before: Files,
+    trace: Trace,
+    history: History,
+    /// Which calls have shown a write to a reader.
+    shown: Vec<(Mark, String)>,
+}
+
+/// Runs the load on this disk.
+fn run(station: &mut Station, workload: &dyn Workload, disk: Disk) -> Run {
+    let (before, file) = (read_files(&station.data()), station.folder().join("trace"));
+    station.set_disk(Some(disk.traced(&file)));
+    station.start();
+    let client = Client::of(station);
+    let mut shown = Vec::new();
+    let history = LOAD.run(workload, &client, |told| {
+        shown = read_along(workload, &client);
+        told.iter().for_each(drop);
+    });
+    station.kill();
+    station.set_disk(None);
+    Run { before, trace: Trace::read(&file), history, shown }
+}
+
+fn run_on_a_good_disk(station: &mut Station, workload: &dyn Workload) -> Run {
+    let run = run(station, workload, Disk::default());
+    let (acknowledged, all) = (run.history.acknowledged.len(), LOAD.writers * LOAD.each_max);
+    assert_eq!(acknowledged, all as usize, "a station on a good disk refused something");
+    assert!(!run.shown.is_empty(), "nobody read anything");
+    run
+}
+
+/// Asks for the next write of the first client until it is there, and so sees each as early as anybody can.
+fn read_along(workload: &dyn Workload, client: &Client) -> Vec<(Mark, String)> {
+    let end = Instant::now() + Duration::from_secs(WAIT_S_MAX);
+    let mut shown = Vec::new();
+    while (shown.len() as u32) < LOAD.each_max && Instant::now() < end {
+        let mark = Mark { round: 0, writer: 0, number: shown.len() as u32 };
+        match workload.read(client, mark) {
+            Some((true, call)) => shown.push((mark, call)),
+            Some((false, _)) => {}
+            None => break,
+        }
+    }
+    shown
+}
+
+impl Run {
+    /// For each acknowledged write, the event that completed its commit.
+    fn commits(&self) -> BTreeMap<Mark, usize> {
+        let texts: BTreeMap<Mark, String> =
+            self.history.acknowledged.keys().map(|mark| (*mark, mark.to_string())).collect();
+        let logged = |what: &What| matches!(what, What::Write { path, .. } if path == WAL);
+        let pages = self.trace.first_mentions(texts.values().map(String::as_str), logged);
+        let commits = self.trace.commits(WAL);
+        let commit_of = |(mark, text): (&Mark, &String)| {
+            let page = pages.get(text.as_str()).unwrap_or_else(|| panic!("{mark} was acknowledged and never written"));
+            (*mark, *commits.iter().find(|commit| *commit >= page).expect("a commit"))
+        };
+        texts.iter().map(commit_of).collect()
+    }
+
+    /// For each call that was answered, the event that sent its answer.
+    fn answers(&self) -> HashMap<&str, usize> {
+        let calls = self.history.acknowledged.values().chain(self.shown.iter().map(|(_, call)| call));
+        let answers = self.trace.first_mentions(calls.map(String::as_str), |what| *what == What::Answer);
+        assert!(
+            answers.len() >= self.history.acknowledged.len(),
+            "answers leave by a way that the library does not see"
+        );
+        answers
+    }
+
+    /// What could be on the disk before the event `cut`, put where the station will start on it.
+    fn cut_power(&self, station: &Station, cut: usize, loss: Loss, seed: &mut Seed) {
+        write_files(&after_power_cut(&self.before, &self.trace, cut, loss, seed), &station.data());
+        assert_sound(&station.data());
+    }
+}
+
+#[test]
+fn an_acknowledgement_follows_a_sync_that_covers_it() {
+    for (name, workload) in WORKLOADS {
+        let run = run_on_a_good_disk(&mut prepared(workload), workload);
+        let (commits, answers) = (run.commits(), run.answers());
+        let too_early = |mark: &Mark, call: &str| !run.trace.synced_between(WAL, commits[mark], answers[call]);
+        let early = |all: &mut dyn Iterator<Item = (&Mark, &String)>| {
+            all.filter(|(mark, call)| too_early(mark, call)).map(|(mark, _)| *mark).collect::<Vec<_>>()
+        };
+        let written = early(&mut run.history.acknowledged.iter());
+        assert!(written.is_empty(), "{name}: {} were acknowledged before a sync: {written:?}", written.len());
+        let read = early(&mut run.shown.iter().map(|(mark, call)| (mark, call)));
+        assert!(read.is_empty(), "{name}: {} were shown to a reader before a sync: {read:?}", read.len());
+        assert!(run.trace.events.iter().any(is_checkpoint), "{name}: the load is too small for a checkpoint");
+    }
+}
+
+fn is_checkpoint(event: &station_testkit::Event) -> bool {
+    matches!(&event.what, What::Write { path, .. } if path == DATABASE)
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    for (name, workload) in WORKLOADS {
+        let (mut seed, mut station) = (seed(), prepared(workload));
+        let run = run_on_a_good_disk(&mut station, workload);
+        let answers = run.answers();
+        for number in 0..setting("STATION_CRASH_CUTS", 30) {
+            let (cut, loss) = choose_cut(&run, &answers, number, &mut seed);
+            run.cut_power(&station, cut, loss, &mut seed);
+            station.start();
+            let there = workload.there(&Client::of(&station), 0);
+            let when = format!("{name}, power cut {number} before event {cut} with {loss:?}");
+            // The answer that was about to leave may have left.
+            run.history.with_answers_to(|call| answers[call] <= cut).check(&there, &when);
+            station.kill();
+        }
+        assert_no_panic(&station);
+    }
+}
+
+/// Half of the cuts are at the moment of an answer with the loss of everything, where a missing sync shows at once.
+fn choose_cut(run: &Run, answers: &HashMap<&str, usize>, number: u64, seed: &mut Seed) -> (usize, Loss) {
+    if number.is_multiple_of(2) {
+        let calls = &run.history.acknowledged;
+        let call = calls.values().nth(seed.below(calls.len() as u64) as usize).expect("there are as many");
+        return (answers[call.as_str()], Loss::ALL);
+    }
+    (seed.below(run.trace.events.len() as u64) as usize, Loss::any(seed))
+}
+
+/// The second sync of the same bytes succeeds without writing them, so nothing after a failed one may rest on them.
+#[test]
+fn a_sync_that_failed_is_not_made_good_by_the_next() {
+    for (name, workload) in WORKLOADS {
+        let mut seed = seed();
+        for _ in 0..setting("STATION_CRASH_SYNCS", 5) {
+            let mut station = prepared(workload);
+            let harm = Harm { at: 10 + seed.below(50), of: Of::Syncs, how: How::Io, on: false };
+            let run = run(&mut station, workload, Disk::harming(harm));
+            assert!(run.trace.harmed(), "{name}: there were fewer syncs than {harm:?}");
+            run.cut_power(&station, run.trace.events.len(), Loss::ALL, &mut seed);
+            station.start();
+            run.history.check(&workload.there(&Client::of(&station), 0), &format!("{name}, {harm:?}"));
+            assert_no_panic(&station);
+        }
+    }
+}
