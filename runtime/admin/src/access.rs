@@ -1,7 +1,7 @@
 //! Who may ask: bearer tokens, their scopes, and browsers.
 //!
-//! A route says what it needs by its first extractor: [`Reader`], [`Deployer`] or [`Admin`]. It is checked before
-//! the body is read. A wrong token is answered 401; after some of them in one second wrong ones, and only wrong
+//! A route says what it needs by its first extractor: [`Anybody`], [`Reader`], [`Deployer`] or [`Admin`]. It is checked
+//! before the body is read. A wrong token is answered 401; after some of them in one second wrong ones, and only wrong
 //! ones, are answered 429, so that guessing is slow and noisy and the true admin is never locked out.
 
 use crate::refusal::{Refusal, Result};
@@ -9,7 +9,7 @@ use crate::router::App;
 use crate::tokens;
 use axum::{
     extract::{FromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,6 +22,13 @@ use std::{
     time::Instant,
 };
 
+/// Somebody without a token who asked for this machine and for no other name.
+///
+/// A page of another site can let its own name lead to a loopback address (DNS rebinding); to the browser the admin API
+/// is then that site, and what needs no token could be read. An address cannot be led elsewhere, so any will do.
+/// Who has to ask by a name, through a proxy say, sends a token.
+pub(crate) struct Anybody;
+
 /// Somebody with the scope `read`. What is only looked at is not recorded, so nobody asks who it was.
 pub(crate) struct Reader;
 
@@ -30,6 +37,22 @@ pub(crate) struct Deployer(pub(crate) Principal);
 
 /// Somebody with the scope `admin`.
 pub(crate) struct Admin(pub(crate) Principal);
+
+impl FromRequestParts<App> for Anybody {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let here = parts.headers.get_all(header::HOST).iter().all(is_no_foreign_name);
+        // A token of any scope will do: a page that was led here has none.
+        match here || authenticate(app, &parts.headers).is_ok() {
+            true => Ok(Self),
+            false => Err(Refusal::new(
+                Code::AdminForbidden,
+                "without a token the admin API answers by an address or as localhost only, not by another name",
+            )),
+        }
+    }
+}
 
 impl FromRequestParts<App> for Reader {
     type Rejection = Refusal;
@@ -137,6 +160,16 @@ pub(crate) async fn same_machine(request: Request, next: Next) -> Response {
 fn is_loopback(origin: &HeaderValue) -> bool {
     let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
     let Some(host) = uri.as_ref().and_then(Uri::host) else { return false };
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address(host).is_some_and(|address| address.is_loopback())
+}
+
+/// True for a `Host` that is an address or `localhost`: no resolver is asked for these.
+fn is_no_foreign_name(host: &HeaderValue) -> bool {
+    let authority = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
+    let Some(authority) = authority else { return false };
+    authority.host().eq_ignore_ascii_case("localhost") || address(authority.host()).is_some()
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok()
 }

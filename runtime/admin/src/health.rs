@@ -1,5 +1,6 @@
 //! Whether the process lives, and whether the station serves. Both answer without a token.
 
+use crate::access::Anybody;
 use crate::openapi;
 use crate::refusal::{Refusal, Result};
 use crate::router::App;
@@ -9,15 +10,15 @@ use station_model::Code;
 
 /// Answers while the process works, also while it drains.
 #[utoipa::path(get, path = "/livez", tag = "station", operation_id = "live", security(()),
-    responses((status = 200, body = Readiness)))]
-pub(crate) async fn live() -> Json<Readiness> {
+    responses((status = 200, body = Readiness), openapi::Problems))]
+pub(crate) async fn live(_: Anybody) -> Json<Readiness> {
     Json(status("live"))
 }
 
 /// Answers 503 once the station drains.
 #[utoipa::path(get, path = "/readyz", tag = "station", operation_id = "ready", security(()),
     responses((status = 200, body = Readiness), openapi::Problems))]
-pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Readiness>> {
+pub(crate) async fn ready(_: Anybody, State(app): State<App>) -> Result<Json<Readiness>> {
     match app.control.ready() && !app.drain.is_cancelled() {
         true => Ok(Json(status("ready"))),
         false => Err(Refusal::new(Code::StationDraining, "the station is shutting down")),

@@ -3,6 +3,7 @@
 //! No token is needed: a monitoring system rarely has one, the admin listener is private, and the labels name
 //! modules and nothing else. There are at most as many label values as modules.
 
+use crate::access::Anybody;
 use crate::openapi;
 use crate::refusal::{Refusal, Result};
 use crate::router::App;
@@ -30,7 +31,7 @@ type Labels = Vec<(&'static str, String)>;
 /// Needs no token: the labels name modules and nothing else. Keep the admin listener private.
 #[utoipa::path(get, path = "/metrics", tag = "station", operation_id = "metrics", security(()),
     responses((status = 200, body = String, content_type = "application/openmetrics-text"), openapi::Problems))]
-pub(crate) async fn show(State(app): State<App>) -> Result<Response> {
+pub(crate) async fn show(_: Anybody, State(app): State<App>) -> Result<Response> {
     let mut registry = Registry::with_prefix("station");
     station(&mut registry, app.control.figures(), app.started.elapsed().as_secs());
     modules(&mut registry, &app.control.graph());

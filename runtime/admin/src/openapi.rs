@@ -1,5 +1,6 @@
 //! The OpenAPI document, made from the handlers' own annotations.
 
+use crate::access::Anybody;
 use crate::router::App;
 use axum::{
     extract::State,
@@ -74,7 +75,7 @@ pub fn document() -> String {
 
 /// Shows this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "station", operation_id = "openapi", security(()),
-    responses((status = 200, body = serde_json::Value)))]
-pub(crate) async fn show(State(app): State<App>) -> Response {
+    responses((status = 200, body = serde_json::Value), Problems))]
+pub(crate) async fn show(_: Anybody, State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
 }

@@ -1,6 +1,7 @@
 //! The pages about error codes: `docs/errors/<code>.md`, built into the program so that a problem's `type` always
 //! leads somewhere. A code without a page does not compile; a page without a code fails the test.
 
+use crate::access::Anybody;
 use crate::name::Id;
 use crate::openapi;
 use crate::refusal::{Refusal, Result};
@@ -107,7 +108,7 @@ pages! {
 #[utoipa::path(get, path = "/errors/{code}", tag = "station", operation_id = "error_page", security(()),
     params(("code" = String, Path, description = "The code, such as call.trap")),
     responses((status = 200, body = String, content_type = "text/markdown"), openapi::Problems))]
-pub(crate) async fn show(Id(code): Id) -> Result<Response> {
+pub(crate) async fn show(_: Anybody, Id(code): Id) -> Result<Response> {
     match Code::parse(&code) {
         Some(code) => Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page(code)).into_response()),
         None => Err(Refusal::new(Code::AdminNotFound, "there is no such error code")),

@@ -152,6 +152,37 @@ async fn a_page_of_another_site_is_turned_away() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_led_here_reads_nothing_without_a_token() {
+    let station = Station::new();
+    for (host, ok) in [
+        ("evil.example", false),
+        ("evil.example:8081", false),
+        ("localhost.evil.example:8081", false),
+        ("127.0.0.1.evil.example", false),
+        ("127.0.0.1@evil.example", false),
+        ("", false),
+        ("localhost", true),
+        ("LOCALHOST:8081", true),
+        ("127.0.0.1:8081", true),
+        ("10.1.2.3:8081", true),
+        ("[::1]:8081", true),
+    ] {
+        for route in ROUTES.iter().filter(|route| route.3.is_none()) {
+            let ask = |token| request("GET", route.1, token).header("host", host).body(Body::empty()).unwrap();
+            let answer = station.send(ask(None)).await;
+            assert_eq!(answer.status.is_success(), ok, "{host} {route:?}");
+            if !ok {
+                answer.assert_problem("admin.forbidden");
+                station.send(ask(Some("nobody"))).await.assert_problem("admin.forbidden");
+            }
+            assert!(station.send(ask(Some("read"))).await.status.is_success(), "{host} {route:?} with a token");
+        }
+    }
+    let twice = request("GET", "/metrics", None).header("host", "localhost").header("host", "evil.example");
+    station.send(twice.body(Body::empty()).unwrap()).await.assert_problem("admin.forbidden");
+}
+
+#[tokio::test]
 async fn a_made_token_works_until_it_is_revoked() {
     let station = Station::new();
     let made = station.json("POST", "/v1/tokens", r#"{"label":"ci","scopes":["deploy","read"]}"#).await;

@@ -26,7 +26,7 @@ async fn read(stream: &mut TcpStream) -> String {
 
 fn head(method: &str, path: &str, length: usize) -> String {
     format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {length}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-length: {length}\r\n\r\n",
         token(ADMIN)
     )
 }
@@ -64,7 +64,8 @@ async fn a_client_that_goes_away_while_it_is_compiled_for_leaves_no_file() {
     station.fake.goes(Way::Hangs);
     let address = station.listen().await;
     for accept in ["*/*", "application/x-ndjson"] {
-        let head = head("PUT", "/v1/modules/m", 3).replace("host: x", &format!("host: x\r\naccept: {accept}"));
+        let head =
+            head("PUT", "/v1/modules/m", 3).replace("host: localhost", &format!("host: localhost\r\naccept: {accept}"));
         let stream = connect(address, &(head + "abc")).await;
         timeout(WAIT, station.fake.began.notified()).await.unwrap();
         assert_eq!(station.fake.files(), 1);
@@ -103,7 +104,7 @@ async fn gone(station: &Station) {
 async fn a_slow_head_and_an_idle_connection_are_cut() {
     let station = Station::with(Settings { header_wait: Duration::from_millis(200), ..Settings::default() });
     let address = station.listen().await;
-    for begun in ["", "GET /livez HTTP/1.1\r\nx: y\r\n", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"] {
+    for begun in ["", "GET /livez HTTP/1.1\r\nx: y\r\n", "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let began = Instant::now();
         let mut stream = connect(address, begun).await;
         read(&mut stream).await;
@@ -115,7 +116,8 @@ async fn a_slow_head_and_an_idle_connection_are_cut() {
 async fn a_huge_head_is_refused() {
     let station = Station::new();
     let address = station.listen().await;
-    let mut stream = connect(address, &format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(100_000))).await;
+    let mut stream =
+        connect(address, &format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000))).await;
     let answer = read(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
@@ -125,7 +127,7 @@ async fn a_client_that_reads_nothing_is_cut() {
     let settings = Settings { stall_wait: Duration::from_millis(200), connections_max: 1, ..Settings::default() };
     let station = Station::with(settings);
     let address = station.listen().await;
-    let pipelined = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(400);
+    let pipelined = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(400);
     let mut deaf = TcpStream::connect(address).await.unwrap();
     tokio::spawn(async move {
         deaf.write_all(pipelined.as_bytes()).await.ok();
@@ -133,7 +135,7 @@ async fn a_client_that_reads_nothing_is_cut() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     // There is one slot, so this answers only when the deaf client has lost it.
-    let mut stream = connect(address, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let mut stream = connect(address, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(read(&mut stream).await.contains("200 OK"));
 }
 
@@ -142,7 +144,7 @@ async fn a_refused_client_sees_why_although_it_still_sends() {
     let station = Station::with(Settings { upload_bytes_max: 1_000, ..Settings::default() });
     let address = station.listen().await;
     let size = 20_000_000;
-    let head = head("PUT", "/v1/modules/m", size).replace("host: x", "host: x\r\nconnection: close");
+    let head = head("PUT", "/v1/modules/m", size).replace("host: localhost", "host: localhost\r\nconnection: close");
     let mut stream = connect(address, &head).await;
     stream.write_all(&vec![b'x'; size]).await.unwrap();
     assert!(read(&mut stream).await.contains("upload.too_large"));
@@ -152,7 +154,8 @@ async fn a_refused_client_sees_why_although_it_still_sends() {
 async fn a_client_that_asks_first_need_not_send() {
     let station = Station::with(Settings { upload_bytes_max: 1_000, ..Settings::default() });
     let address = station.listen().await;
-    let head = head("PUT", "/v1/modules/m", 2_000).replace("host: x", "host: x\r\nexpect: 100-continue");
+    let head =
+        head("PUT", "/v1/modules/m", 2_000).replace("host: localhost", "host: localhost\r\nexpect: 100-continue");
     let mut stream = connect(address, &head).await;
     let answer = read(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 413") && !answer.contains("100 Continue"), "{answer}");
