@@ -16,6 +16,9 @@ mod units;
 mod verbs;
 
 use clap::Parser;
+use station_api::Problem;
+use station_model::Code;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// What `station --help` ends with.
@@ -45,8 +48,31 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("compile-worker") => station_host::compile_worker(),
         Some("symbolize-worker") => station_host::symbolize_worker(),
-        _ => Cli::parse().verb.run(),
+        _ => Cli::try_parse().map_or_else(|error| misused(&error), |cli| cli.verb.run()),
     }
+}
+
+/// Tells how the command is used, or shows the help or version that was asked for. A program that asked for JSON reads
+/// one document on stdout, as for any other problem.
+fn misused(error: &clap::Error) -> ExitCode {
+    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    if error.use_stderr() && asks_for_json(std::env::args_os()) {
+        problem::tell(&misuse(error), true, "");
+        return code;
+    }
+    // Nobody listening is no error.
+    error.print().ok();
+    code
+}
+
+/// What was not understood has no parsed flags, so they are looked for as they were written.
+fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    args.skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
+fn misuse(error: &clap::Error) -> Problem {
+    let text = error.render().to_string();
+    Problem::new(Code::AdminBadRequest, text.trim_start_matches("error: ").trim_end())
 }
 
 #[cfg(test)]
@@ -75,6 +101,13 @@ mod tests {
     #[test]
     fn the_parser_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_asked_for_by_its_flag_and_not_by_a_value() {
+        let asks = |args: &str| asks_for_json(args.split(' ').map(OsString::from));
+        assert!(asks("station --json") && asks("station ls --nonsense --json x"));
+        assert!(!asks("--json ls") && !asks("station ls --jsonx") && !asks("station call m f -- --json"));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use crate::text::{API, RUN, answering, relaying};
 use crate::{started, station};
 use serde_json::{Value, json};
-use station_testkit::{Station, guest, http::Request, until};
+use station_testkit::{Station, WAIT_S_MAX, guest, http::Request, until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 /// The secret of a new token.
 fn token(station: &Station, scope: &str) -> String {
@@ -357,4 +360,60 @@ fn every_change_is_in_the_audit_log_with_who_made_it() {
     assert_eq!(actions.len(), 3, "{entries:#}");
     assert!(actions.contains(&"deploy") && actions.contains(&"grant"), "{actions:?}");
     assert!(entries.as_array().unwrap().iter().all(|e| e["principal"].as_str().is_some_and(|who| !who.is_empty())));
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_is_a_document_for_who_asked_for_json() {
+    let station = started();
+    for args in [&["ls", "--nonsense"][..], &["call"], &["nonsense"], &["logs", "m", "--limit", "x"]] {
+        let run = station.cli(args);
+        assert_eq!((run.code, run.json()["code"].as_str()), (2, Some("admin.bad_request")), "{run:#?}");
+        assert_eq!(run.stderr, "", "everything is in the document");
+        let detail = run.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("--help") && !detail.contains('\u{1b}'), "{detail}");
+        let run = station.text(args);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:#?}");
+        assert!(run.stderr.starts_with("error: "), "{run:#?}");
+    }
+    let help = station.cli(&["ls", "--help"]);
+    assert!(help.code == 0 && help.stdout.contains("Usage"), "{help:#?}");
+}
+
+/// A page of another site can have its name lead to this machine.
+#[test]
+fn without_a_token_the_admin_api_answers_to_no_foreign_name() {
+    let station = started();
+    let ask = |host: &str| Request::new(&station.ready().admin, "GET", "/metrics").header("host", host).send();
+    ask("evil.example:8081").problem(403, "admin.forbidden");
+    assert_eq!(ask("localhost:8081").status, 200);
+    assert_eq!(station.request("GET", "/metrics").header("host", "metrics.example").send().status, 200, "with a token");
+}
+
+/// hyper writes this answer and asks nobody; docs/decisions/0013 says why it is left so.
+#[test]
+fn a_head_that_cannot_be_parsed_has_an_empty_answer() {
+    let mut station = started();
+    let many: String = (0..500).map(|n| format!("x-{n}: y\r\n")).collect();
+    for address in [&station.ready().admin, &station.ready().gateway] {
+        for (head, status) in [
+            ("GET /\u{1} HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), "400"),
+            ("GET / HTTP/1.1\r\nhost localhost\r\n\r\n".to_owned(), "400"),
+            (format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"), "431"),
+        ] {
+            let answer = raw(address, &head);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(answer.ends_with("\r\n\r\n"), "hyper writes a body now: {answer}");
+        }
+    }
+    station.is_alive();
+}
+
+/// Sends these bytes and reads until the other side closes.
+fn raw(address: &str, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(WAIT_S_MAX))).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
