@@ -84,7 +84,10 @@ impl atomics::Host for Host<'_> {
         self.0.charge(READ_FUEL + WRITE_FUEL + value.len() as u64);
         let cas = self.0.table.delete(cas)?;
         let swapped = match Writes::check(vec![(cas.key.clone(), Some(value))]) {
-            Ok(writes) => self.change(|shelf| shelf.swap(&cas, &writes))?,
+            Ok(writes) => {
+                let rows = |fresh: &Option<Cas>| usize::from(fresh.is_none());
+                self.change(&cas.bucket, rows, |shelf| shelf.swap(&cas, &writes))?
+            }
             Err(problem) => Err(problem),
         };
         match swapped {

@@ -29,10 +29,19 @@ impl Host<'_> {
         Ok(self.told(done))
     }
 
-    /// Changes the module's data, in the call's unit of work and with the write lock.
-    pub(super) fn change<T>(&mut self, work: impl FnOnce(&mut Shelf<'_>) -> Shelved<T>) -> Result<Answer<T>> {
+    /// Changes the module's data, in the call's unit of work and with the write lock. `rows` tells from the
+    /// answer how many keys were written, for the report of the call.
+    pub(super) fn change<T>(
+        &mut self,
+        bucket: &str,
+        rows: impl FnOnce(&T) -> usize,
+        work: impl FnOnce(&mut Shelf<'_>) -> Shelved<T>,
+    ) -> Result<Answer<T>> {
         let quota_bytes = self.0.state::<Settings>()?.quota_bytes;
         let done = self.0.write(|unit, module| apart(work(&mut Shelf { unit, module, quota_bytes })))?;
+        if let Ok(Ok(answer)) = &done {
+            self.0.note_write(&format!("kv/{bucket}"), rows(answer) as u64);
+        }
         Ok(self.told(done))
     }
 
@@ -73,7 +82,7 @@ impl Host<'_> {
         self.0.charge(WRITE_FUEL + READ_FUEL.saturating_mul(writes.len() as u64) + bytes as u64);
         let bucket = self.name_of(bucket)?;
         match Writes::check(writes) {
-            Ok(writes) => self.change(|shelf| shelf.set(&bucket, &writes)),
+            Ok(writes) => self.change(&bucket, |()| writes.len(), |shelf| shelf.set(&bucket, &writes)),
             Err(problem) => Ok(Err(problem)),
         }
     }
@@ -88,7 +97,7 @@ impl Host<'_> {
         self.0.charge(READ_FUEL + WRITE_FUEL);
         let bucket = self.name_of(bucket)?;
         match check_key(key) {
-            Ok(()) => self.change(|shelf| shelf.increment(&bucket, key, delta, range)),
+            Ok(()) => self.change(&bucket, |_| 1, |shelf| shelf.increment(&bucket, key, delta, range)),
             Err(problem) => Ok(Err(problem)),
         }
     }

@@ -117,6 +117,10 @@ impl Writes {
         }
         Ok(Self(pairs))
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Shelf<'_> {

@@ -179,9 +179,7 @@ fn execute(
 }
 
 fn remember(connection: &mut Connection, kind: Kind, rows: &Rows) {
-    if kind == Kind::Insert && rows.changed > 0 {
-        connection.last_row_id = rows.last_row_id;
-    }
+    connection.last_row_id = kind.inserted(rows).unwrap_or(connection.last_row_id);
     if kind != Kind::Other {
         connection.changes = rows.changed;
     }

@@ -49,9 +49,9 @@ impl Host<'_> {
     }
 
     fn remember(&mut self, sql: &str, rows: &Rows) -> Result<()> {
-        if rows.changed > 0 && Kind::of(sql) == Kind::Insert {
+        if let Some(row_id) = Kind::of(sql).inserted(rows) {
             let call = self.0.call_id();
-            self.0.state::<Session>()?.inserted(call, rows.last_row_id);
+            self.0.state::<Session>()?.inserted(call, row_id);
         }
         Ok(())
     }
@@ -74,6 +74,11 @@ impl Kind {
             Some(word) => verb(word).unwrap_or(Self::Other),
             None => Self::Other,
         }
+    }
+
+    /// The row id to remember; none when no row was inserted, as by an `UPSERT` that updates.
+    pub(super) fn inserted(self, rows: &Rows) -> Option<i64> {
+        (self == Self::Insert && rows.changed > 0 && rows.last_row_id != 0).then_some(rows.last_row_id)
     }
 }
 
