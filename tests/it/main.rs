@@ -24,8 +24,10 @@ mod linking;
 mod projects;
 mod resources;
 mod restart;
+mod sql;
 mod text;
 mod types;
+mod unit_of_work;
 
 use station_testkit::{Builder, Station};
 
