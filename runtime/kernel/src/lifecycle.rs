@@ -58,7 +58,9 @@ impl<E: Executor> Kernel<E> {
             Ok(code) => self.activate(&guard, who, &Upload { links, ..upload.clone() }, prepared, code).await,
             Err(failure) => Err(failure),
         };
-        if result.is_err() {
+        // A commit that failed may all the same be there after a crash, and then it names this artifact. If it is not,
+        // the next start removes the file.
+        if result.as_ref().is_err_and(|failure| failure.code != Code::UploadStorage) {
             self.drop_unused(guard, vec![upload.digest]).await;
         }
         result
