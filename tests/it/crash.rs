@@ -6,7 +6,10 @@
 //! All choices come from a seed that is printed; `STATION_CRASH_SEED=N` has them again. The numbers are for every change;
 //! CONTRIBUTING.md says how to run the full version.
 
+#![allow(clippy::print_stderr, reason = "what was harmed how often belongs to the result")]
+
 mod client;
+mod deployments;
 mod failing_disk;
 mod keyvalue;
 mod killed;
@@ -24,7 +27,8 @@ const DATABASE: &str = "station.db";
 const WAL: &str = "station.db-wal";
 
 /// What is tested on. The next workload is one line here and one file beside this one.
-const WORKLOADS: [(&str, &dyn Workload); 1] = [("batches of keys", &keyvalue::Batches)];
+const WORKLOADS: [(&str, &dyn Workload); 2] =
+    [("batches of keys", &keyvalue::Batches), ("deployments", &deployments::Deployments)];
 
 fn seed() -> Seed {
     Seed::from_env("STATION_CRASH_SEED")

@@ -4,6 +4,7 @@
 //! It stands before libc's functions on files, so it needs a binary that is linked dynamically, as ours is, and code that
 //! goes through libc: SQLite and std do, rustix does not. See [`Trace`](crate::Trace) for what it tells.
 
+use crate::Trace;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl Disk {
         Self { harm: Some(harm), ..Self::default() }
     }
 
-    /// A disk that tells everything to this file, which is new for each start, and to one beside it.
+    /// A disk that tells everything to this file and to one beside it, both new at each start.
     #[must_use]
     pub fn traced(mut self, file: &Path) -> Self {
         self.trace = Some(file.to_owned());
@@ -89,7 +90,10 @@ impl Disk {
             variables.extend((harm.of == Of::Syncs).then(|| ("STATION_SHIM_FAIL_ONLY", "sync".into())));
             variables.extend(harm.on.then(|| ("STATION_SHIM_FAIL_ON", "1".into())));
         }
-        variables.extend(self.trace.clone().map(|file| ("STATION_SHIM_TRACE", file.into())));
+        if let Some(file) = &self.trace {
+            [file.clone(), Trace::data_file(file)].iter().for_each(|old| drop(std::fs::remove_file(old)));
+            variables.push(("STATION_SHIM_TRACE", file.into()));
+        }
         variables.push(("STATION_SHIM_SYNC_DELAY_US", self.sync_delay.as_micros().to_string().into()));
         variables
     }

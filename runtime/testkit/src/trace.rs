@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The events of one run of a station.
 #[derive(Debug, Clone)]
@@ -62,8 +62,13 @@ impl Trace {
         // A station that was killed may have left half a line.
         let whole = lines.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let events = whole.map(|line| event(line).unwrap_or_else(|| panic!("not an event: {line:?}"))).collect();
-        let data = std::fs::read(format!("{}.data", file.display())).expect("the data of a trace");
+        let data = std::fs::read(Self::data_file(file)).expect("the data of a trace");
         Self { events, data }
+    }
+
+    /// Where the bytes of writes and answers are.
+    pub(crate) fn data_file(file: &Path) -> PathBuf {
+        file.with_added_extension("data")
     }
 
     /// The bytes that were written or sent.

@@ -1,12 +1,14 @@
 //! Every operation on a file fails once, one after the other: whatever the station says then must be true.
 
 use super::client::Client;
-use super::workload::{History, Mark, Workload};
+use super::workload::{History, Mark, Outcome, Workload};
 use super::{WORKLOADS, assert_no_panic, prepared, seed};
 use station_testkit::{Disk, Files, Harm, How, NotStarted, Of, Seed, Station, Trace, read_files, write_files};
 
 /// Nothing that is harmed here does half as many.
 const OPERATIONS_MAX: u64 = 2_000;
+/// And nothing does as few.
+const OPERATIONS_MIN: u64 = 20;
 
 /// Ways to harm, and whether it goes on.
 const HARMS: [(How, bool); 7] = [
@@ -20,106 +22,84 @@ const HARMS: [(How, bool); 7] = [
 ];
 
 /// What a station is harmed at.
-struct Stage {
-    name: &'static str,
+struct Stage<'a> {
+    name: &'a str,
+    workload: &'a dyn Workload,
     /// The files that it starts with.
     before: Files,
-    /// Whether it is asked to deploy what the workload needs.
-    deploys: bool,
     /// How many writes it is asked for.
     writes: u32,
-    /// Of so many operations one is harmed. A deployment takes long and writes much of one kind.
+    /// Of so many operations one is harmed, unless everything is asked for.
     step: u64,
-    /// It does more than this, or it does not do its files with what is preloaded.
-    operations_min: u64,
+}
+
+#[test]
+fn the_nth_file_operation_of_a_first_start_fails() {
+    let (_, workload) = WORKLOADS[0];
+    let mut station = prepared(workload);
+    let mut before = read_files(&station.data());
+    // Only the key of the cache that all tests share.
+    before.retain(|path, _| path == "cache.key");
+    harm_everywhere(&mut station, &Stage { name: "a first start", workload, before, writes: 0, step: 2 });
 }
 
 #[test]
 fn the_nth_file_operation_fails() {
-    // All operations in all ways, or some of them, each in one way.
-    let full = std::env::var_os("STATION_CRASH_FULL").is_some();
     for (name, workload) in WORKLOADS {
-        let (mut seed, mut station) = (seed(), prepared(workload));
-        for stage in stages(&mut station) {
-            let step = if full { 1 } else { stage.step };
-            let first = 1 + seed.below(step);
-            let mut points = (first..OPERATIONS_MAX).step_by(step as usize);
-            let end = points.find(|at| !harm_in_some_ways(&mut station, workload, &stage, *at, full, &mut seed));
-            let end = end.expect("the bound on operations is above what is done");
-            eprintln!("{name}, {}: harmed every operation from {first} to {end} in steps of {step}", stage.name);
-            assert!(end > stage.operations_min, "{}: the station did only {end} operations on its files", stage.name);
-        }
+        let mut station = prepared(workload);
+        let before = read_files(&station.data());
+        let writes = if workload.weight() > 1 { 1 } else { 4 };
+        harm_everywhere(&mut station, &Stage { name, workload, before, writes, step: 1 });
     }
 }
 
-/// Of a station that has been prepared.
-fn stages(station: &mut Station) -> [Stage; 3] {
-    let deployed = read_files(&station.data());
-    let key = deployed.get_key_value("cache.key").expect("the key of the cache that all tests share");
-    let nothing = Files::from([(key.0.clone(), key.1.clone())]);
-    write_files(&nothing, &station.data());
-    station.start();
-    station.kill();
-    let started = read_files(&station.data());
-    let stage = |name, before, deploys, writes, step, operations_min| Stage {
-        name,
-        before,
-        deploys,
-        writes,
-        step,
-        operations_min,
-    };
-    [
-        stage("a first start", nothing, false, 0, 2, 50),
-        stage("a deployment", started, true, 1, 8, 30),
-        stage("writes", deployed, false, 4, 1, 30),
-    ]
+/// Each operation in turn, until a run needs none of that number. All in all ways where everything is asked for, else
+/// each in one way.
+fn harm_everywhere(station: &mut Station, stage: &Stage<'_>) {
+    let full = std::env::var_os("STATION_CRASH_FULL").is_some();
+    let (mut seed, step) = (seed(), if full { 1 } else { stage.step });
+    let first = 1 + seed.below(step);
+    let mut points = (first..OPERATIONS_MAX).step_by(step as usize);
+    let end = points.find(|at| !harm_in_some_ways(station, stage, *at, full, &mut seed));
+    let end = end.expect("the bound on operations is above what is done");
+    eprintln!("{}: harmed the operations from {first} to {end} in steps of {step}", stage.name);
+    assert!(end > OPERATIONS_MIN, "{}: only {end} operations, so most are not seen", stage.name);
 }
 
 /// Harms the operation with this number. False when there were not so many.
-fn harm_in_some_ways(
-    station: &mut Station,
-    workload: &dyn Workload,
-    stage: &Stage,
-    at: u64,
-    all: bool,
-    seed: &mut Seed,
-) -> bool {
+fn harm_in_some_ways(station: &mut Station, stage: &Stage<'_>, at: u64, all: bool, seed: &mut Seed) -> bool {
     let chosen = [HARMS[seed.below(HARMS.len() as u64) as usize]];
     let harms = if all { &HARMS[..] } else { &chosen };
     let harms = harms.iter().map(|(how, on)| Harm { at, of: Of::All, how: *how, on: *on });
-    harms.filter(|harmed| harm(station, workload, stage, *harmed)).count() > 0
+    harms.filter(|harmed| harm(station, stage, *harmed)).count() > 0
 }
 
 /// Works on a disk that fails, and looks at what is there on one that does not.
-fn harm(station: &mut Station, workload: &dyn Workload, stage: &Stage, harm: Harm) -> bool {
+fn harm(station: &mut Station, stage: &Stage<'_>, harm: Harm) -> bool {
     let when = format!("{}, {harm:?}", stage.name);
     let trace = station.folder().join("trace");
-    drop(std::fs::remove_file(&trace));
     write_files(&stage.before, &station.data());
     station.set_disk(Some(Disk::harming(harm).traced(&trace)));
     let history = match station.try_start() {
-        Ok(_) => work(station, workload, stage, harm, &when),
+        Ok(_) => work(station, stage, harm, &when),
         Err(ended) => told_why(&ended, harm, &when),
     };
     station.kill();
     station.set_disk(None);
     station.start();
-    look(station, workload, stage, &history, &when);
+    look(station, stage, &history, &when);
     station.kill();
     assert_no_panic(station);
     Trace::read(&trace).harmed()
 }
 
 /// Everything may be refused. What was acknowledged must be there already now.
-fn work(station: &mut Station, workload: &dyn Workload, stage: &Stage, harm: Harm, when: &str) -> History {
-    let client = Client::of(station);
+fn work(station: &mut Station, stage: &Stage<'_>, harm: Harm, when: &str) -> History {
+    let (client, workload) = (Client::of(station), stage.workload);
     let mut history = History::default();
-    if !stage.deploys || workload.prepare(&client) {
-        for number in 0..stage.writes {
-            let mark = Mark { round: 0, writer: number % 2, number };
-            history.record(mark, &workload.write(&client, mark));
-        }
+    for number in 0..stage.writes {
+        let mark = Mark { round: 0, writer: number % 2, number };
+        history.record(mark, &workload.write(&client, mark));
     }
     for mark in history.acknowledged.keys() {
         let read = workload.read(&client, *mark);
@@ -144,13 +124,12 @@ fn told_why(ended: &NotStarted, harm: Harm, when: &str) -> History {
     History::default()
 }
 
-/// The disk is well again: what could not be done can be done, and what was said was true.
-fn look(station: &Station, workload: &dyn Workload, stage: &Stage, history: &History, when: &str) {
-    let client = Client::of(station);
-    if stage.deploys {
-        assert!(workload.prepare(&client), "{when}: what failed once cannot be deployed");
-    }
+/// The disk is well again: what was said was true, and what could not be done can be done.
+fn look(station: &Station, stage: &Stage<'_>, history: &History, when: &str) {
+    let workload = stage.workload;
     if stage.writes > 0 {
-        history.check(&workload.there(&client, 0), when);
+        history.check(&workload.there(station, 0), when);
+        let again = workload.write(&Client::of(station), Mark { round: 1, writer: 0, number: 0 });
+        assert!(matches!(again, Outcome::Acknowledged(_)), "{when}: the station still refuses to write");
     }
 }

@@ -3,6 +3,7 @@
 use super::client::{Client, Reply};
 use super::workload::{Mark, Outcome, Workload};
 use serde_json::{Value, json};
+use station_testkit::Station;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The modules; each has the writers whose number it leaves a remainder of.
@@ -42,9 +43,10 @@ impl Workload for Batches {
         Some((present[0], call))
     }
 
-    fn there(&self, client: &Client, round: u32) -> BTreeSet<Mark> {
+    fn there(&self, station: &Station, round: u32) -> BTreeSet<Mark> {
+        let client = Client::of(station);
         let mut found: BTreeMap<Mark, BTreeMap<String, Value>> = BTreeMap::new();
-        for (key, value) in MODULES.iter().flat_map(|module| everything(client, module, round)) {
+        for (key, value) in MODULES.iter().flat_map(|module| everything(&client, module, round)) {
             let mark = Mark::parse(&key).unwrap_or_else(|| panic!("nobody writes the key {key}"));
             found.entry(mark).or_default().insert(key, value);
         }

@@ -20,7 +20,7 @@ fn kill_9_under_load() {
     for (name, workload) in WORKLOADS {
         let (mut seed, mut station) = (seed(), prepared(workload));
         let (mut slowest, mut acknowledged) = (Duration::ZERO, 0);
-        let rounds = setting("STATION_CRASH_ROUNDS", 20) as u32;
+        let rounds = (setting("STATION_CRASH_ROUNDS", 20) as u32).div_ceil(workload.weight());
         let mut histories: Vec<History> = Vec::new();
         for round in 0..rounds {
             station.start();
@@ -31,7 +31,7 @@ fn kill_9_under_load() {
             histories.push(history);
             // What older kills have left must be there, too.
             for round in [round, seed.below(u64::from(round) + 1) as u32] {
-                let there = workload.there(&Client::of(&station), round);
+                let there = workload.there(&station, round);
                 histories[round as usize].check(&there, &format!("{name}, round {round}"));
             }
             station.kill();
@@ -45,7 +45,7 @@ fn kill_9_under_load() {
 /// Kills the station after some acknowledgements and some microseconds, while other writes are on their way.
 fn killed_under_load(station: &mut Station, workload: &dyn Workload, round: u32, seed: &mut Seed) -> History {
     let load = Load { round, writers: WRITERS, each_max: EACH_MAX };
-    let (answers, then) = (1 + seed.below(60), Duration::from_micros(seed.below(3_000)));
+    let (answers, then) = (1 + seed.below(60) / u64::from(workload.weight()), Duration::from_micros(seed.below(3_000)));
     load.run(workload, &Client::of(station), |told| {
         for _ in 0..answers {
             told.recv_timeout(Duration::from_secs(WAIT_S_MAX)).expect("the station to acknowledge");
