@@ -87,7 +87,7 @@ pub enum Health {
     Ready,
     /// These imports are not.
     Waiting(Vec<Waiting>),
-    /// Its component could not be loaded when the station started. The other modules serve.
+    /// Its component could not be loaded when the station started, or it was taken out of service. The others serve.
     Broken(Failure),
 }
 

@@ -9,6 +9,7 @@ use crate::logs::Logs;
 use crate::meter::Meter;
 use crate::places::Places;
 use crate::ports::{Clock, Executor, ModuleSettings, Registry, StorageError};
+use crate::quarantine::Panics;
 use crate::state::{ModuleState, State};
 use crate::threads::{Pulse, Threads};
 use crate::tree::{Cancel, Ceilings, Reason, Tree};
@@ -81,6 +82,7 @@ pub struct Kernel<E: Executor> {
     graph: ArcSwap<Graph<E>>,
     changing: Arc<tokio::sync::Mutex<()>>,
     broken: Mutex<BTreeMap<ModuleName, Failure>>,
+    panics: Panics,
     meters: Mutex<BTreeMap<ModuleName, Arc<Meter>>>,
     places: Mutex<BTreeMap<ModuleName, Arc<Places>>>,
     waiting: AtomicU64,
@@ -159,6 +161,7 @@ impl<E: Executor> Kernel<E> {
             graph: ArcSwap::from_pointee(Graph::empty()),
             changing: Arc::default(),
             broken: Mutex::default(),
+            panics: Panics::default(),
             meters: Mutex::default(),
             places: Mutex::default(),
             waiting: AtomicU64::new(0),
@@ -169,15 +172,20 @@ impl<E: Executor> Kernel<E> {
     }
 
     /// Everything that is loaded, with the settings that follow from `state`. Machine code comes from `fresh` or
-    /// from the graph of now.
+    /// from the graph of now. A broken module is left out, whose code may be at hand: it is out of service, or another
+    /// module has the same. What the change `mends` is broken until the change is made.
     pub(crate) fn assemble(
         &self,
         state: &State,
         fresh: &BTreeMap<Digest, Arc<E::Module>>,
+        mends: Option<&ModuleName>,
     ) -> BTreeMap<ModuleName, Loaded<E>> {
         let graph = self.graph_now();
         let known: BTreeMap<_, _> = graph.nodes.iter().map(|n| (n.digest, (&n.module, &n.world))).collect();
         let loaded = state.modules.iter().filter_map(|(name, module)| {
+            if self.broken(name).is_some() && mends != Some(name) {
+                return None;
+            }
             let revision = module.active_revision()?;
             let (code, world) = match (fresh.get(&revision.digest), known.get(&revision.digest)) {
                 (Some(code), _) => (Arc::clone(code), Arc::new(revision.world.clone())),
@@ -264,7 +272,7 @@ impl<E: Executor> Kernel<E> {
         let gone = |name: &ModuleName| !self.state_now().modules.contains_key(name);
         lock(&self.meters).retain(|name, meter| !gone(name) || !meter.read().is_idle());
         lock(&self.places).retain(|name, places| !gone(name) || Arc::strong_count(places) > 1);
-        lock(&self.broken).remove(module);
+        self.mended(module);
         self.logs.forget(module);
     }
 
@@ -279,6 +287,11 @@ impl<E: Executor> Kernel<E> {
 
     pub(crate) fn mended(&self, module: &ModuleName) {
         lock(&self.broken).remove(module);
+        self.panics.forget(module);
+    }
+
+    pub(crate) fn panics(&self) -> &Panics {
+        &self.panics
     }
 
     /// Whether a module can be called in `graph`.

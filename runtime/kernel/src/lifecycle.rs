@@ -23,6 +23,8 @@ struct Plan<E: Executor> {
     changes: Vec<Change>,
     fresh: BTreeMap<Digest, Arc<E::Module>>,
     entry: AuditEntry,
+    /// The module that is deployed anew: it need not stay broken.
+    mends: Option<ModuleName>,
 }
 
 /// Looks at the graph before and after, and may refuse.
@@ -91,6 +93,7 @@ impl<E: Executor> Kernel<E> {
             changes: self.deploy_changes(upload, prepared),
             fresh: BTreeMap::from([(upload.digest, code)]),
             entry: self.entry(who, "deploy", upload.module.as_str(), detail),
+            mends: Some(upload.module.clone()),
         };
         let module = upload.module.clone();
         let state = self.state_now();
@@ -211,7 +214,12 @@ impl<E: Executor> Kernel<E> {
         if self.state_now().module(module).is_none() {
             return Err(not_found(module));
         }
-        let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, action, module.as_str(), detail) };
+        let plan = Plan {
+            changes,
+            fresh: BTreeMap::new(),
+            entry: self.entry(who, action, module.as_str(), detail),
+            mends: None,
+        };
         self.change(&guard, plan, &|_, _| Ok(())).await
     }
 
@@ -238,6 +246,7 @@ impl<E: Executor> Kernel<E> {
             changes: vec![Change::SetLink(module.clone(), import.clone(), provider.clone())],
             fresh: BTreeMap::new(),
             entry: self.entry(who, "link", module.as_str(), json!({ "interface": import, "provider": provider })),
+            mends: None,
         };
         let judge = |_: &Graph<E>, after: &Graph<E>| judge_link(after, module, &import, provider);
         self.change(&guard, plan, &judge).await
@@ -255,7 +264,12 @@ impl<E: Executor> Kernel<E> {
             None => return Err(not_found(module)),
         };
         let changes = vec![Change::RemoveModule(module.clone())];
-        let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, "rm", module.as_str(), json!({})) };
+        let plan = Plan {
+            changes,
+            fresh: BTreeMap::new(),
+            entry: self.entry(who, "rm", module.as_str(), json!({})),
+            mends: None,
+        };
         self.change(&guard, plan, &|_, _| Ok(())).await?;
         self.forget(module);
         self.drop_unused(guard, digests).await;
@@ -275,7 +289,8 @@ impl<E: Executor> Kernel<E> {
     ) -> Result<(), Failure> {
         needs(who, Scope::Admin, action)?;
         let guard = self.lock_changes().await;
-        let plan = Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, action, subject, json!({})) };
+        let plan =
+            Plan { changes, fresh: BTreeMap::new(), entry: self.entry(who, action, subject, json!({})), mends: None };
         self.change(&guard, plan, &|_, _| Ok(())).await
     }
 
@@ -283,7 +298,7 @@ impl<E: Executor> Kernel<E> {
     async fn change(self: &Arc<Self>, guard: &Guard, mut plan: Plan<E>, judge: Judge<'_, E>) -> Result<(), Failure> {
         let mut state = State::clone(&self.state_now());
         state.apply(&plan.changes);
-        let graph = Graph::build(&**self.executor(), &state, &self.assemble(&state, &plan.fresh));
+        let graph = Graph::build(&**self.executor(), &state, &self.assemble(&state, &plan.fresh, plan.mends.as_ref()));
         judge(&self.graph_now(), &graph)?;
         let pins = graph.new_pins(&state);
         state.apply(&pins);

@@ -96,9 +96,9 @@ impl<E: Executor> Kernel<E> {
     }
 
     /// Links everything anew, with `arrived` beside what was there.
-    fn relink(&self, arrived: &BTreeMap<Digest, Arc<E::Module>>) {
+    pub(crate) fn relink(&self, arrived: &BTreeMap<Digest, Arc<E::Module>>) {
         let state = self.state_now();
-        let graph = Graph::build(&**self.executor(), &state, &self.assemble(&state, arrived));
+        let graph = Graph::build(&**self.executor(), &state, &self.assemble(&state, arrived, None));
         self.show_graph(graph);
     }
 }

@@ -70,7 +70,7 @@ impl<E: Executor> Kernel<E> {
     /// # Errors
     /// What kept the call from beginning: `call.no_such_module`, `call.no_such_function`, `call.not_ready`,
     /// `station.busy`, `station.draining`. A call that began and failed is an answer; its report has the failure.
-    pub async fn run(&self, call: RootCall<E>) -> Result<Ended, Failure> {
+    pub async fn run(self: &Arc<Self>, call: RootCall<E>) -> Result<Ended, Failure> {
         let started_ms = self.clock().now_ms();
         let graph = self.graph_now();
         let (root, called) = self.find(&graph, &call)?;
@@ -172,16 +172,18 @@ impl<E: Executor> Kernel<E> {
 
     /// Has a call thread run the call and write its report, which is kept also when nobody waits for it any more.
     fn on_thread(
-        &self,
+        self: &Arc<Self>,
         account: Account<E>,
         entry: E::Entry,
         permit: Place,
     ) -> Result<oneshot::Receiver<(Ended, Mark)>, Failure> {
         let (send, receive) = oneshot::channel();
         let running = self.register(&account.tree);
-        let executor = Arc::clone(self.executor());
+        let (executor, kernel) = (Arc::clone(self.executor()), Arc::downgrade(self));
         let job = move || {
-            let (account, outcome) = attempts(&*executor, account, entry);
+            // Not held by the job: who drops the last kernel must not be one of its own threads.
+            let blame = |tree: &Tree<E>| kernel.upgrade().into_iter().for_each(|kernel| kernel.blame(tree));
+            let (account, outcome) = attempts(&*executor, account, entry, &blame);
             let closed = account.close(outcome);
             // The place must be free before the answer is there, or a patient caller finds it taken.
             drop((permit, running));
@@ -193,22 +195,33 @@ impl<E: Executor> Kernel<E> {
     }
 }
 
+/// Told of a tree in which a host function panicked.
+type Blame<'a, E> = &'a dyn Fn(&Tree<E>);
+
 type Outcome = Result<(Option<Value>, Mark), Failure>;
 
 /// Runs the call, and once more if others changed what it had read and nobody would notice.
-fn attempts<E: Executor>(executor: &E, mut account: Account<E>, entry: E::Entry) -> (Account<E>, Outcome) {
+fn attempts<E: Executor>(
+    executor: &E,
+    mut account: Account<E>,
+    entry: E::Entry,
+    blame: Blame<'_, E>,
+) -> (Account<E>, Outcome) {
     let spare = executor.spare(&entry);
-    let outcome = attempt(executor, &account.tree, entry);
+    let outcome = attempt(executor, &account.tree, entry, blame);
     let Some(spare) = spare.filter(|_| outcome.is_err() && account.tree.work.may_run_again()) else {
         return (account, outcome);
     };
     account.tree = Arc::new(account.tree.again());
-    let outcome = attempt(executor, &account.tree, spare);
+    let outcome = attempt(executor, &account.tree, spare, blame);
     (account, outcome)
 }
 
-fn attempt<E: Executor>(executor: &E, tree: &Arc<Tree<E>>, entry: E::Entry) -> Outcome {
-    let outcome = guarded(|| executor.run(tree, entry));
+fn attempt<E: Executor>(executor: &E, tree: &Arc<Tree<E>>, entry: E::Entry, blame: Blame<'_, E>) -> Outcome {
+    let outcome = caught(|| executor.run(tree, entry)).unwrap_or_else(|| {
+        blame(tree);
+        Err(internal())
+    });
     // The executor has ended the unit already, unless it was lost on the way.
     let mark = tree.end_unit(outcome.is_ok());
     let answer = outcome?;
@@ -260,7 +273,12 @@ impl Drop for Counted<'_> {
 
 /// Runs `work` so that a panic in a host function is the failure of this call and of nothing else.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal()))
+    caught(work).unwrap_or_else(|| Err(internal()))
+}
+
+/// What `work` makes; nothing when it panics.
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Units that keep others from writing, or the log of the database from shrinking, are not hidden.

@@ -132,6 +132,72 @@ async fn a_panic_of_the_host_is_the_failure_of_one_call() {
     assert!(bench.call("a").await.unwrap().report.failure.is_none());
 }
 
+/// Calls `module` this often, each of which panics in the host.
+async fn panic_in(bench: &Bench, module: &str, times: usize) {
+    bench.executor.behave(|_| panic!("a mistake of the host"));
+    for _ in 0..times {
+        let answer = bench.call(module).await.unwrap();
+        assert_eq!(answer.report.failure.unwrap().code, Code::StationInternal);
+    }
+    bench.executor.behave(|_| Ok(None));
+}
+
+/// Waits until a module is out of service, and gives what its callers are told.
+async fn out(bench: &Bench, module: &str) -> Failure {
+    let health = || bench.service.module(&name(module)).unwrap().health;
+    until("the module to be taken out", || matches!(health(), Health::Broken(_))).await;
+    bench.call(module).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_whose_calls_make_the_host_panic_three_times_is_out_until_it_is_deployed_again() {
+    let bench = Bench::new().await;
+    for (module, bytes) in [("a", exporting("run")), ("same", exporting("run")), ("p", exporting("a:b/x"))] {
+        bench.deploy(module, &bytes).await.unwrap();
+    }
+    panic_in(&bench, "a", 2).await;
+    assert!(bench.call("a").await.unwrap().report.failure.is_none(), "twice may be chance");
+    panic_in(&bench, "a", 1).await;
+    let failure = out(&bench, "a").await;
+    assert_eq!(failure.code, Code::CallNotReady);
+    assert!(failure.message.contains("3 times within 10 minutes"), "{failure}");
+    assert!(bench.call("same").await.is_ok(), "another module of the same bytes serves");
+    assert!(bench.service.grant(admin(), name("a"), vec!["x:y".parse().unwrap()]).await.is_ok());
+    bench.deploy("p2", &exporting("a:b/y")).await.unwrap();
+    assert_eq!(out(&bench, "a").await.code, Code::CallNotReady, "a change of something else does not mend it");
+    bench.deploy("third", &exporting("run")).await.unwrap();
+    assert_eq!(out(&bench, "a").await.code, Code::CallNotReady, "nor does a deployment of another module");
+    assert!(bench.deploy("a", &exporting("run")).await.unwrap().changed, "the same bytes are a deployment here");
+    panic_in(&bench, "a", 2).await;
+    assert!(bench.call("a").await.is_ok(), "and counting begins anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_imports_a_module_that_is_out_waits_and_a_restart_mends_both() {
+    let bench = Bench::new().await;
+    bench.deploy("provider", &exporting("a:b/x")).await.unwrap();
+    bench.deploy("importer", &importing("a:b/x")).await.unwrap();
+    let provider = bench.kernel.graph_now().find(&name("provider")).unwrap();
+    let found = bench.kernel.graph_now().node(provider).unwrap().resolve(&"a:b/x#f".parse().unwrap()).unwrap();
+    bench.deploy("caller", &exporting("run")).await.unwrap();
+    bench.executor.behave(move |tree| {
+        let provider = tree.graph.find(&name("provider")).unwrap();
+        let _unwound = tree.enter(provider, crate::tree::Called::Function(found)).unwrap();
+        panic!("a mistake of the host, deep in a call");
+    });
+    for _ in 0..3 {
+        bench.call("caller").await.unwrap();
+    }
+    out(&bench, "provider").await;
+    assert_eq!(bench.service.module(&name("caller")).unwrap().health, Health::Ready, "it was not on top");
+    let waits = bench.service.module(&name("importer")).unwrap().health;
+    assert!(matches!(&waits, Health::Waiting(waits) if waits[0].candidates == [name("provider")]), "{waits:?}");
+    let kernel = fakes::kernel(Settings::default(), &bench.executor, &bench.registry, &bench.database).await;
+    for module in ["provider", "importer"] {
+        assert_eq!(kernel.health(&kernel.graph_now(), &name(module)), Health::Ready, "{module}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_caller_went_away_is_cancelled_and_remembered() {
     let bench = Bench::new().await;

@@ -291,6 +291,12 @@ impl<E: Executor> Tree<E> {
         self.graph.node(book.open.get(below)?.node).map(|node| node.name.clone())
     }
 
+    /// The module that runs now, or ran when the call was unwound.
+    pub(crate) fn innermost(&self) -> Option<&Node<E>> {
+        let node = self.book().open.last().map_or(self.root, |open| open.node);
+        self.graph.node(node)
+    }
+
     /// Levels of nested calls that are left.
     pub fn depth_left(&self) -> u32 {
         let depth = u32::try_from(self.book().open.len()).unwrap_or(u32::MAX);
