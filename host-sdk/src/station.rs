@@ -76,8 +76,8 @@ impl Station {
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         // Somebody may have chosen a provider before us; then theirs serves as well.
         let _chosen_before = rustls::crypto::ring::default_provider().install_default();
-        let storage =
-            Storage::open_with(&settings.data, storage_settings(&settings)).map_err(|source| Error::Storage { path: settings.data.clone(), source })?;
+        let storage = Storage::open_with(&settings.data, storage_settings(&settings))
+            .map_err(|source| Error::Storage { path: settings.data.clone(), source })?;
         let kernel = start_kernel(&settings, &storage).await?;
         let token_file = settings.data.join("admin.token");
         let no_token = |source| Error::Token { path: token_file.clone(), source: Box::new(source) };

@@ -9,12 +9,14 @@ use crate::failure::{self, Named};
 use crate::host::Host;
 use crate::lane::Lane;
 use crate::live::{Live, Making};
+use crate::migrations;
 use crate::module::Module;
 use crate::pool::Pool;
 use crate::run::{EndOfTree, Lease, Run};
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
 use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
+use station_kernel::state::Migration;
 use station_kernel::tree::{Called, Tree};
 use station_kernel::{Executor, Meter, Prepared};
 use station_model::{Code, Digest, Failure, Function, InterfaceName, Location, World};
@@ -235,17 +237,21 @@ impl Executor for Engine {
         })
     }
 
-    fn trial(&self, module: &Arc<Module>, settings: &Arc<ModuleSettings>) -> Result<(), Failure> {
+    fn trial(&self, module: &Arc<Module>, settings: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure> {
         let meter = Arc::default();
         let making = Making { module, settings, meter: &meter, fuel: TRIAL_FUEL, run: None };
-        match Live::make(&self.shared, &making) {
-            Ok(_) => Ok(()),
-            Err((named, _)) => Err(failure::of_start(named.failure)),
-        }
+        let mut live = Live::make(&self.shared, &making).map_err(|(named, _)| failure::of_start(named.failure))?;
+        let Live { store, instance, .. } = &mut *live;
+        migrations::exported(store, instance)
+            .map_err(|error| failure::of_start(failure::name(&error, store, &self.shared.host.capabilities).failure))
     }
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {
         self.shared.host.offer(interface).is_some()
+    }
+
+    fn host_calls(&self, interface: &InterfaceName) -> bool {
+        migrations::is_interface(interface) || interface.to_string().starts_with("wasi:http/incoming-handler@0.2.")
     }
 
     fn harmless(&self, interface: &InterfaceName) -> bool {

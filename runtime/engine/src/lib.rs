@@ -18,6 +18,7 @@ mod inspect;
 mod lane;
 mod limiter;
 mod live;
+mod migrations;
 mod module;
 mod pool;
 mod prescan;

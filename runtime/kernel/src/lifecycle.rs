@@ -7,12 +7,13 @@
 use crate::control::{Deployed, Principal, Upload};
 use crate::graph::{self, Graph, Health, Reason, Waiting};
 use crate::kernel::Kernel;
-use crate::ports::{Executor, Prepared, StorageError};
+use crate::ports::{Executor, Prepared, RefusedChange, StorageError};
 use crate::run;
-use crate::state::{AuditEntry, Change, Revision, Scope, State};
+use crate::state::{AuditEntry, Change, Migration, Revision, Scope, State};
 use serde_json::{Value, json};
 use station_model::{Code, Digest, Failure, Grant, Interface, InterfaceName, ModuleName, Selector, World};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::OwnedMutexGuard;
 
 /// Held by whoever changes something. Shared with the blocking task that writes, which may outlive its caller.
@@ -52,12 +53,14 @@ impl<E: Executor> Kernel<E> {
         }
         self.check_quota(&upload.module)?;
         let prepared = self.prepared(&upload).await?;
-        check_exports(&prepared.world)?;
+        self.check_exports(&prepared.world)?;
         let links = resolved_links(&prepared.world, &upload)?;
-        let loaded = self.load_and_try(&upload, &prepared).await;
+        let loaded = self.load_and_try(&upload, prepared).await;
         let guard = self.lock_changes().await;
         let result = match loaded {
-            Ok(code) => self.activate(&guard, who, &Upload { links, ..upload.clone() }, prepared, code).await,
+            Ok((code, prepared)) => {
+                self.activate(&guard, who, &Upload { links, ..upload.clone() }, prepared, code).await
+            }
             Err(failure) => Err(failure),
         };
         // A commit that failed may all the same be there after a crash, and then it names this artifact. If it is not,
@@ -68,11 +71,24 @@ impl<E: Executor> Kernel<E> {
         result
     }
 
-    /// Loads the uploaded component and makes one instance of it, before anything is locked: this may take long.
-    async fn load_and_try(&self, upload: &Upload, prepared: &Prepared) -> Result<Arc<E::Module>, Failure> {
+    /// Loads the uploaded component and makes one instance of it, before anything is locked: this may take long. What
+    /// the instance says of its migrations belongs to what the component is.
+    async fn load_and_try(
+        &self,
+        upload: &Upload,
+        mut prepared: Prepared,
+    ) -> Result<(Arc<E::Module>, Prepared), Failure> {
         let code = self.executor().load(upload.digest, &upload.file, &prepared.world).await?;
-        self.try_instance(&upload.module, &code).await?;
-        Ok(code)
+        let exported = self.try_instance(&upload.module, &code).await?;
+        let known = &mut prepared.metadata.migrations;
+        if !exported.is_empty() && !known.is_empty() && exported != *known {
+            let message = "the component brings migrations in custom sections and exports others; choose one of both";
+            return Err(Failure::new(Code::UploadInvalid, message));
+        }
+        if !exported.is_empty() {
+            *known = exported;
+        }
+        Ok((code, prepared))
     }
 
     async fn activate(
@@ -127,6 +143,21 @@ impl<E: Executor> Kernel<E> {
         })
     }
 
+    /// Interfaces of the host are exported by the host alone, but for those that it calls.
+    fn check_exports(&self, world: &World) -> Result<(), Failure> {
+        let reserved = |name: &InterfaceName| name.is_reserved() && !self.executor().host_calls(name);
+        match world.exports.iter().find(|export| reserved(&export.name)) {
+            None => Ok(()),
+            Some(export) => Err(Failure::new(
+                Code::UploadBadName,
+                format!(
+                    "the component exports {}; only the host may provide `wasi:` and `station:` interfaces",
+                    export.name
+                ),
+            )),
+        }
+    }
+
     fn check_quota(&self, name: &ModuleName) -> Result<(), Failure> {
         let state = self.state_now();
         let (settings, module) = (self.settings(), state.module(name));
@@ -154,7 +185,7 @@ impl<E: Executor> Kernel<E> {
         }
     }
 
-    async fn try_instance(&self, module: &ModuleName, code: &Arc<E::Module>) -> Result<(), Failure> {
+    async fn try_instance(&self, module: &ModuleName, code: &Arc<E::Module>) -> Result<Vec<Migration>, Failure> {
         let settings = Arc::new(self.module_settings(module, &crate::state::ModuleState::default()));
         let (executor, code) = (Arc::clone(self.executor()), Arc::clone(code));
         let (send, receive) = tokio::sync::oneshot::channel();
@@ -303,6 +334,8 @@ impl<E: Executor> Kernel<E> {
         let pins = graph.new_pins(&state);
         state.apply(&pins);
         plan.changes.extend(pins);
+        let migrations = migrations(&plan.changes, &state, &graph);
+        plan.changes.extend(migrations);
         let (kernel, guard) = (Arc::clone(self), Arc::clone(guard));
         // The registry is in the database of the units of work, and takes its turn to write like one.
         let turn = Arc::clone(&self.shop().writers).acquire_owned().await;
@@ -349,11 +382,33 @@ impl<E: Executor> Kernel<E> {
     }
 }
 
+/// The migrations that become due with `changes`: those of modules that get a revision or a grant and may use what
+/// their world imports. A module without a grant for SQL makes no tables. What was applied before is not again.
+fn migrations<E: Executor>(changes: &[Change], state: &State, graph: &Graph<E>) -> Vec<Change> {
+    let touched: BTreeSet<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Activate(name, _) | Change::AddGrant(name, _) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let due = touched.into_iter().filter_map(|name| {
+        let all = &state.module(name)?.active_revision()?.metadata.migrations;
+        let node = graph.find(name).and_then(|at| graph.node(at))?;
+        let denied = matches!(&node.health, Health::Waiting(why) if why.iter().any(|w| w.reason == Reason::NotGranted));
+        (!all.is_empty() && !denied).then(|| Change::Migrate(name.clone(), all.clone()))
+    });
+    due.collect()
+}
+
 /// Runs `work` where it may block; a failure of the registry is `upload.storage`.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, Failure> {
     let storage = |error: StorageError| {
+        if let Some(RefusedChange(failure)) = error.source.downcast_ref() {
+            return failure.clone();
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "the registry failed");
         Failure::new(Code::UploadStorage, format!("{error} failed; nothing has changed"))
     };
@@ -381,21 +436,6 @@ fn needs(who: &Principal, scope: Scope, what: &str) -> Result<(), Failure> {
 
 pub(crate) fn not_found(module: &ModuleName) -> Failure {
     Failure::new(Code::AdminNotFound, format!("there is no module {module}; `station ls` lists them"))
-}
-
-/// A module may not pose as the host. Handlers that the host calls are the exception.
-fn check_exports(world: &World) -> Result<(), Failure> {
-    let allowed = |name: &InterfaceName| name.to_string().starts_with("wasi:http/incoming-handler@0.2.");
-    match world.exports.iter().find(|export| export.name.is_reserved() && !allowed(&export.name)) {
-        None => Ok(()),
-        Some(export) => Err(Failure::new(
-            Code::UploadBadName,
-            format!(
-                "the component exports {}; only the host may provide `wasi:` and `station:` interfaces",
-                export.name
-            ),
-        )),
-    }
 }
 
 /// The links of an upload by the full names of its imports.

@@ -1,6 +1,6 @@
 //! What the kernel needs from outside, as traits. The adapters implement them; `station-host` plugs them in.
 
-use crate::state::{AuditEntry, Change, Metadata, State};
+use crate::state::{AuditEntry, Change, Metadata, Migration, State};
 use crate::tree::Tree;
 use serde_json::Value;
 use station_model::{Digest, Failure, Function, Limits, Location, ModuleName, World};
@@ -73,11 +73,15 @@ pub trait Executor: Send + Sync + Sized + 'static {
         world: &'a World,
     ) -> BoxFuture<'a, Result<Arc<Self::Module>, Failure>>;
 
-    /// Makes one instance without any authority and throws it away. Blocks; run on a call thread.
+    /// Makes one instance without any authority, asks it for the migrations that it exports, and throws it away.
+    /// Blocks; run on a call thread.
     ///
     /// # Errors
-    /// `start.*`.
-    fn trial(&self, module: &Arc<Self::Module>, settings: &Arc<ModuleSettings>) -> Result<(), Failure>;
+    /// `start.*`, `upload.limit`.
+    fn trial(&self, module: &Arc<Self::Module>, settings: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure>;
+
+    /// True for an interface of the host's own that modules export and the host calls.
+    fn host_calls(&self, interface: &station_model::InterfaceName) -> bool;
 
     /// True when the host itself provides this import, granted to everybody or not.
     fn host_provides(&self, interface: &station_model::InterfaceName) -> bool;
@@ -122,6 +126,11 @@ pub struct StorageError {
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
+
+/// The source of a [`StorageError`] when the change itself is at fault, and not the disk: what to tell who asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RefusedChange(pub Failure);
 
 /// Remembers the state. Blocks: call it from a blocking thread.
 pub trait Registry: Send + Sync + 'static {

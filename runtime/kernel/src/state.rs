@@ -52,7 +52,7 @@ pub struct Revision {
     pub metadata: Metadata,
 }
 
-/// What a component says about itself. For people; nothing is decided by it.
+/// What a component says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metadata {
@@ -68,6 +68,9 @@ pub struct Metadata {
     pub source: Option<String>,
     /// The languages and tools that made it, such as `Rust`.
     pub producers: Vec<String>,
+    /// How its tables come to be, in order. The only part that is more than words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<Migration>,
 }
 
 /// A public address of a module: a host, a path prefix, or both.

@@ -119,12 +119,7 @@ fn remove_grant(tx: &Connection, name: &ModuleName, grant: &Grant) -> Result<(),
     run(tx, sql, params![made(tx, name)?, grant.to_string()])
 }
 
-fn set_link(
-    tx: &Connection,
-    name: &ModuleName,
-    interface: &InterfaceName,
-    provider: &ModuleName,
-) -> Result<(), Fault> {
+fn set_link(tx: &Connection, name: &ModuleName, interface: &InterfaceName, provider: &ModuleName) -> Result<(), Fault> {
     let sql = "INSERT INTO links (module, interface, provider) VALUES (?1, ?2, ?3)
                ON CONFLICT (module, interface) DO UPDATE SET provider = excluded.provider";
     run(tx, sql, params![made(tx, name)?, interface.to_string(), provider.as_str()])

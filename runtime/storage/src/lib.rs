@@ -154,7 +154,9 @@ impl<'a> Transaction<'a> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if self.desk.in_transaction() && let Err(error) = unit::execute(self.desk, "ROLLBACK") {
+        if self.desk.in_transaction()
+            && let Err(error) = unit::execute(self.desk, "ROLLBACK")
+        {
             tracing::error!(%error, "cannot roll back a transaction of the registry");
         }
     }

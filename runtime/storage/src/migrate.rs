@@ -22,7 +22,7 @@ use station_kernel::{
     state::Migration,
     work::{SqlError, Watch},
 };
-use station_model::{Digest, ModuleName};
+use station_model::{Code, Digest, Failure, ModuleName};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -55,6 +55,29 @@ pub struct MigrationFailed {
     /// What is wrong with it.
     #[source]
     pub refusal: Refusal,
+}
+
+impl MigrationFailed {
+    /// The same for who deployed the module.
+    pub(crate) fn failure(&self) -> Failure {
+        let code = match &self.refusal {
+            Refusal::Sql { error, .. } | Refusal::TooMuch(error) => code(error),
+            Refusal::Changed { .. } | Refusal::Order { .. } => Code::UploadInvalid,
+        };
+        Failure::new(code, format!("{}; nothing has changed", crate::error::chain(self)))
+    }
+}
+
+fn code(error: &SqlError) -> Code {
+    match error {
+        SqlError::Constraint { .. } => Code::SqlConstraint,
+        SqlError::Busy | SqlError::Conflict => Code::SqlBusy,
+        SqlError::Denied(_) => Code::SqlDenied,
+        SqlError::Limit { .. } => Code::SqlTooBig,
+        SqlError::Syntax { .. } | SqlError::Other(_) => Code::SqlSyntax,
+        SqlError::Interrupted => Code::SqlInterrupted,
+        SqlError::Lost(_) | SqlError::Storage(_) => Code::UploadStorage,
+    }
 }
 
 /// What is wrong with a migration.

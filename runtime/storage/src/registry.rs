@@ -3,11 +3,12 @@
 //! By default the kernel loads once, at the start, and commits every change before it shows it to anybody; so the
 //! database is never behind what a client was told. A commit is one transaction with its audit entry: there is no
 //! change without a line that says who made it. Migrations of modules are part of it; one that fails is a
-//! [`MigrationFailed`](crate::MigrationFailed) as the source of the error.
+//! [`RefusedChange`] as the source of the error.
 
 use crate::{Fault, Storage, change, error::Doing as _, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
+    ports::RefusedChange,
     state::{AuditEntry, Change, State},
 };
 use station_model::Digest;
@@ -26,7 +27,7 @@ impl Registry for Storage {
         });
         let doing = || format!("recording {} of {:?}", entry.action, entry.subject);
         match written {
-            Err(Fault::Migration(failed)) => Err(*failed).doing(doing),
+            Err(Fault::Migration(failed)) => Err(RefusedChange(failed.failure())).doing(doing),
             written => written.doing(doing),
         }
     }

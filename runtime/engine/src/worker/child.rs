@@ -3,8 +3,9 @@
 //! Called first thing in `main`, before any thread or runtime exists.
 
 use super::protocol::{Answer, Header, Limits, Symbolize};
-use crate::{config, inspect, prescan, symbolize};
+use crate::{config, inspect, migrations, prescan, symbolize};
 use rlimit::Resource;
+use station_kernel::state::Metadata;
 use station_model::{Code, Failure};
 use std::io::Read;
 use std::process::ExitCode;
@@ -83,7 +84,8 @@ fn compile() -> Result<Done, Failure> {
     let component = Component::from_binary(&engine, &bytes).map_err(|error| refused(&error))?;
     let world = inspect::world(&engine, &component)?;
     let code = component.serialize().map_err(|error| internal(&error))?;
-    Ok(Done { header: Header::Compiled { world, metadata: inspect::metadata(&bytes) }, code })
+    let metadata = Metadata { migrations: migrations::sections(&bytes)?, ..inspect::metadata(&bytes) };
+    Ok(Done { header: Header::Compiled { world, metadata }, code })
 }
 
 /// Validates on its own first, so that a feature that is off is told apart from bytes that are wrong.

@@ -3,7 +3,7 @@
 use super::{Graph, Health, Loaded, Reason};
 use crate::meter::Meter;
 use crate::ports::{Arguments, BoxFuture, Executor, ModuleSettings, Prepared};
-use crate::state::{Change, Revision, State};
+use crate::state::{Change, Migration, Revision, State};
 use crate::tree::Tree;
 use serde_json::Value;
 use station_model::{
@@ -27,8 +27,12 @@ impl Executor for Nothing {
         unimplemented!("no component is ever loaded")
     }
 
-    fn trial(&self, _: &Arc<()>, _: &Arc<ModuleSettings>) -> Result<(), Failure> {
-        Ok(())
+    fn trial(&self, _: &Arc<()>, _: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure> {
+        Ok(vec![])
+    }
+
+    fn host_calls(&self, _: &InterfaceName) -> bool {
+        false
     }
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {

@@ -4,7 +4,7 @@ use super::database::{Database, Shared};
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
 use crate::ports::{Arguments, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
-use crate::state::{AuditEntry, Change, State};
+use crate::state::{AuditEntry, Change, Migration, State};
 use crate::tree::{Ended, Tree};
 use serde_json::Value;
 use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, World};
@@ -18,6 +18,8 @@ type Behaviour = Box<dyn Fn(&Tree<Fake>) -> Result<Option<Value>, Failure> + Sen
 pub(super) struct Fake {
     behaviour: Mutex<Option<Arc<Behaviour>>>,
     unloadable: Mutex<Vec<Digest>>,
+    /// What a trial instance exports from now on.
+    pub(super) migrations: Mutex<Vec<Migration>>,
 }
 
 pub(super) fn exporting(name: &str) -> String {
@@ -66,8 +68,12 @@ impl Executor for Fake {
         Box::pin(std::future::ready(outcome))
     }
 
-    fn trial(&self, _: &Arc<()>, _: &Arc<ModuleSettings>) -> Result<(), Failure> {
-        Ok(())
+    fn trial(&self, _: &Arc<()>, _: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure> {
+        Ok(self.migrations.lock().unwrap().clone())
+    }
+
+    fn host_calls(&self, _: &InterfaceName) -> bool {
+        false
     }
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {

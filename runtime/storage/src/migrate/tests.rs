@@ -23,7 +23,8 @@ impl Watch for Patient {
 
 /// V1 and on, with these texts.
 fn list(texts: &[&str]) -> Vec<Migration> {
-    let migration = |(version, sql): (u32, &&str)| Migration { version, name: format!("n{version}"), sql: (*sql).into() };
+    let migration =
+        |(version, sql): (u32, &&str)| Migration { version, name: format!("n{version}"), sql: (*sql).into() };
     (1..).zip(texts).map(migration).collect()
 }
 
@@ -38,7 +39,8 @@ fn refused(storage: &Storage, migrations: Vec<Migration>) -> MigrationFailed {
 
 /// What was applied of module `a`.
 fn versions(storage: &Storage) -> Vec<(u32, String, i64)> {
-    let sql = "SELECT version, m.name, at_ms FROM module_migrations m JOIN modules ON id = module AND modules.name = 'a'";
+    let sql =
+        "SELECT version, m.name, at_ms FROM module_migrations m JOIN modules ON id = module AND modules.name = 'a'";
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     storage.read(|db| load::rows(db, sql, &[], row)).unwrap()
 }
@@ -66,7 +68,8 @@ fn count(storage: &Storage, sql: &str) -> i64 {
 #[test]
 fn each_is_applied_once_and_in_order() {
     let (folder, storage) = with_modules(&["a"]);
-    let (one, two) = ("CREATE TABLE t (x); INSERT INTO t VALUES (1)", "ALTER TABLE t ADD COLUMN y; INSERT INTO t VALUES (2, 3)");
+    let (one, two) =
+        ("CREATE TABLE t (x); INSERT INTO t VALUES (1)", "ALTER TABLE t ADD COLUMN y; INSERT INTO t VALUES (2, 3)");
     migrate(&storage, "a", list(&[one])).unwrap();
     migrate(&storage, "a", list(&[one])).unwrap();
     assert_eq!(versions(&storage), [(1, "n1".into(), 7)]);
@@ -193,7 +196,8 @@ fn a_station_that_is_killed_in_the_middle_has_migrated_nothing() {
     if let Some(data) = env::var_os(CHILD) {
         let storage = Storage::open(data.as_ref()).unwrap();
         fs::write(storage.upload_path(), "begun").unwrap();
-        migrate(&storage, "a", list(&["CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(4000000))", ENDLESS])).unwrap();
+        migrate(&storage, "a", list(&["CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(4000000))", ENDLESS]))
+            .unwrap();
         unreachable!("the migration does not end");
     }
     let folder = tempdir().unwrap();

@@ -164,3 +164,97 @@ impl Checkpointer {
         self.warned = long;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Settings, Storage,
+        unit::tests::{all, commit_much, commit_row, opened_with, reading},
+    };
+    use tempfile::TempDir;
+
+    /// A storage without a thread for checkpoints, and what that would have.
+    fn opened() -> (TempDir, Storage, Checkpointer) {
+        let settings = Settings { checkpoints: false, ..Settings::default() };
+        let (folder, storage) = opened_with(settings, Box::new(std::fs::File::sync_data));
+        let connection = crate::connection::open_checkpointer(&folder.path().join("station.db")).unwrap();
+        let units = &storage.inner.units;
+        let (ledger, gate, desks) = (units.ledger.clone(), units.gate.clone(), units.desks.clone());
+        let checkpointer = Checkpointer::new(connection, units.page_bytes, ledger, gate, desks);
+        (folder, storage, checkpointer)
+    }
+
+    fn commit(storage: &Storage, bytes: u64) {
+        (0..bytes / (200 << 10) + 1).for_each(|number| commit_much(storage, number as u8));
+    }
+
+    fn length(own: &Checkpointer) -> Length {
+        own.checkpoint("NOOP").unwrap()
+    }
+
+    #[test]
+    fn a_short_wal_is_left_alone() {
+        let (_folder, storage, mut own) = opened();
+        commit(&storage, PASSIVE_BYTES / 2);
+        let before = length(&own);
+        assert!(before.ahead > PASSIVE_BYTES / 2 && before.ahead < PASSIVE_BYTES);
+        own.look().unwrap();
+        assert_eq!(length(&own), before);
+    }
+
+    #[test]
+    fn a_longer_one_is_copied_and_begins_anew_by_itself() {
+        let (_folder, storage, mut own) = opened();
+        commit(&storage, PASSIVE_BYTES);
+        own.look().unwrap();
+        assert_eq!(length(&own).ahead, 0);
+        commit_row(&storage, 1, 10);
+        assert!(length(&own).whole < 1 << 20, "{:?}", length(&own));
+    }
+
+    #[test]
+    fn a_long_one_begins_anew_as_soon_as_nobody_is_in_the_way() {
+        let (_folder, storage, mut own) = opened();
+        let mut old = reading(&storage);
+        commit(&storage, RESTART_BYTES);
+        own.look().unwrap();
+        let long = length(&own);
+        assert!(long.whole >= RESTART_BYTES && own.restart_at == long.whole + PASSIVE_BYTES);
+        all(&mut *old);
+        drop(old);
+        commit(&storage, PASSIVE_BYTES);
+        own.look().unwrap();
+        commit_row(&storage, 1, 10);
+        assert!(length(&own).whole < 1 << 20, "{:?}", length(&own));
+        own.look().unwrap();
+        assert_eq!(own.restart_at, RESTART_BYTES);
+    }
+
+    #[test]
+    fn an_idle_one_is_cut_unless_a_unit_is_open() {
+        let (folder, storage, mut own) = opened();
+        let bytes = || std::fs::metadata(folder.path().join("station.db-wal")).unwrap().len();
+        commit_row(&storage, 1, 10);
+        let mut unit = reading(&storage);
+        assert!(!own.cut().unwrap() && bytes() > 0);
+        // What would have been a conflict if the WAL had been cut.
+        unit.lock().unwrap();
+        assert!(!own.cut().unwrap());
+        drop(unit);
+        assert!(own.cut().unwrap());
+        assert_eq!(bytes(), 0);
+        commit_row(&storage, 2, 20);
+        assert_eq!(all(&mut *reading(&storage)).len(), 2);
+    }
+
+    #[test]
+    fn one_that_stays_long_is_told_once() {
+        let (_folder, _storage, mut own) = opened();
+        let said = |own: &mut Checkpointer, whole| {
+            own.warn(Length { whole, ahead: 0 });
+            own.warned
+        };
+        assert!(!said(&mut own, WARN_BYTES - 1) && said(&mut own, WARN_BYTES) && !said(&mut own, 0));
+    }
+}

@@ -41,7 +41,9 @@ impl Units for Storage {
 
     fn hints_write(&self, sql: &str) -> bool {
         let word = sql.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-        ["insert", "update", "delete", "replace", "create", "drop", "alter"].iter().any(|w| word.eq_ignore_ascii_case(w))
+        ["insert", "update", "delete", "replace", "create", "drop", "alter"]
+            .iter()
+            .any(|w| word.eq_ignore_ascii_case(w))
     }
 
     fn durable(&self, mark: Mark) -> BoxFuture<'static, Result<(), StorageError>> {

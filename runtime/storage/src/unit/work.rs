@@ -126,9 +126,8 @@ impl Work {
         if let Some((_, id)) = self.modules.iter().find(|(known, _)| known == name) {
             return Ok(*id);
         }
-        let id = self.quietly(&format!("looking for module {name}"), |desk| {
-            station(desk, |db| load::module_id(db, name))
-        })?;
+        let id =
+            self.quietly(&format!("looking for module {name}"), |desk| station(desk, |db| load::module_id(db, name)))?;
         self.modules.push((name.clone(), id));
         Ok(id)
     }
@@ -152,11 +151,7 @@ impl Work {
     }
 
     /// Runs a module's statement that writes, and counts what it takes.
-    fn spend(
-        &mut self,
-        id: i64,
-        run: impl FnOnce(&mut Desk) -> Result<Rows, SqlError>,
-    ) -> Result<Rows, SqlError> {
+    fn spend(&mut self, id: i64, run: impl FnOnce(&mut Desk) -> Result<Rows, SqlError>) -> Result<Rows, SqlError> {
         let before = match self.pages {
             Some(pages) => pages,
             None => self.quietly("counting pages", quota::pages)?,
@@ -278,7 +273,9 @@ impl Drop for Work {
     fn drop(&mut self) {
         let Some(desk) = self.lent.desk() else { return };
         desk.watch(None);
-        if desk.in_transaction() && let Err(error) = execute(desk, "ROLLBACK") {
+        if desk.in_transaction()
+            && let Err(error) = execute(desk, "ROLLBACK")
+        {
             tracing::warn!(%error, "cannot roll a unit of work back; its connection is closed");
         }
     }

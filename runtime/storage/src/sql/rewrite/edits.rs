@@ -66,7 +66,8 @@ impl Edits {
 
     /// A piece of the new text, such as the name that SQLite gives to a column, as it stood in the old one.
     pub(crate) fn old_text(&self, new: &str) -> String {
-        self.by_start.values().fold(new.to_owned(), |text, edit| text.replace(&edit.new, &edit.old))
+        let replaced = self.by_start.values().filter(|edit| !edit.new.is_empty());
+        replaced.fold(new.to_owned(), |text, edit| text.replace(&edit.new, &edit.old))
     }
 }
 

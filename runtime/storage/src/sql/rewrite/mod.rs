@@ -8,6 +8,7 @@
 //!
 //! Nothing here is a wall: what the parser understands otherwise than SQLite does, the authorizer judges.
 
+mod dialect;
 mod edits;
 mod parse;
 mod refuse;

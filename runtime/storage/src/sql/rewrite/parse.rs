@@ -1,9 +1,8 @@
 //! One parsed statement, and where its tokens stand.
 
-use super::{refuse, syntax};
+use super::{dialect::Sqlite, refuse, syntax};
 use sqlparser::{
     ast::{Ident, Statement},
-    dialect::SQLiteDialect,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
@@ -22,7 +21,7 @@ impl<'a> Tokens<'a> {
         if let Some(at) = text.find('\0') {
             return Err(syntax("a statement cannot contain a NUL character", Some(at)));
         }
-        let found = Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location();
+        let found = Tokenizer::new(&Sqlite, text).tokenize_with_location();
         let places = Places::of(text);
         let found = found.map_err(|error| syntax(error.message, places.byte(error.location)))?;
         let all = found.into_iter().map(|token| (places.byte(token.span.start).unwrap_or(text.len()), token));
@@ -89,12 +88,19 @@ impl<'a> Parsed<'a> {
         let (start, end) = *self.spans.get(&ident.span.start)?;
         Some((start, self.text.get(start..end)?))
     }
+
+    /// What stands between two names.
+    pub(super) fn between(&self, first: &Ident, second: &Ident) -> Option<(usize, &'a str)> {
+        let (_, start) = *self.spans.get(&first.span.start)?;
+        let (end, _) = *self.spans.get(&second.span.start)?;
+        Some((start, self.text.get(start..end)?))
+    }
 }
 
 /// The one statement in the tokens, and where it ends.
 fn one_statement(tokens: &Tokens<'_>) -> Result<(Statement, usize), SqlError> {
     let all = tokens.all.iter().map(|(_, token)| token.clone()).collect();
-    let mut parser = Parser::new(&SQLiteDialect {}).with_tokens_with_locations(all);
+    let mut parser = Parser::new(&Sqlite).with_tokens_with_locations(all);
     while parser.consume_token(&Token::SemiColon) {}
     let statement = parser.parse_statement().map_err(|error| failed(&error, tokens.text))?;
     let rest = tokens.all.get(parser.index()..).unwrap_or_default();

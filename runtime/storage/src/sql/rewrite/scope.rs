@@ -2,31 +2,34 @@
 
 use sqlparser::ast::{Ident, Query, SetExpr, TableFactor, TableWithJoins};
 
-/// What one level of a statement exposes.
-#[derive(Debug, Default)]
-pub(super) struct Scope {
-    /// Sources of rows, by the names that columns are qualified with; each has an alias that says so.
-    sources: Vec<String>,
-    /// The table that SQLite knows by its physical name only.
-    physical: Option<String>,
+/// What has to happen to a qualifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Qualifier {
+    /// It names an alias.
+    Stays,
+    /// SQLite knows the table by its physical name only.
+    Physical,
+    /// There is one table anyway. In the schema a qualifier would keep the table from being renamed.
+    Goes,
 }
 
+/// What one level of a statement exposes, by the names that columns are qualified with.
+#[derive(Debug, Default)]
+pub(super) struct Scope(Vec<(String, Qualifier)>);
+
 impl Scope {
+    /// Each source has an alias.
     pub(super) fn of(sources: Vec<String>) -> Self {
-        Self { sources, physical: None }
+        Self(sources.into_iter().map(|name| (name, Qualifier::Stays)).collect())
     }
 
-    pub(super) fn physical(table: &Ident) -> Self {
-        Self { sources: Vec::new(), physical: Some(table.value.to_ascii_lowercase()) }
+    pub(super) fn table(table: &Ident, qualifier: Qualifier) -> Self {
+        Self(vec![(table.value.to_ascii_lowercase(), qualifier)])
     }
 
     /// None if this level does not know the name at all.
-    pub(super) fn physical_is_needed(&self, qualifier: &Ident) -> Option<bool> {
-        let name = qualifier.value.to_ascii_lowercase();
-        match self.sources.contains(&name) {
-            true => Some(false),
-            false => (self.physical.as_ref() == Some(&name)).then_some(true),
-        }
+    pub(super) fn find(&self, qualifier: &Ident) -> Option<Qualifier> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(&qualifier.value)).map(|(_, found)| *found)
     }
 }
 

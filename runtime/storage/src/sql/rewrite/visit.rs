@@ -7,13 +7,13 @@ use super::{
     },
     Edits,
     parse::Parsed,
-    scope::{Scope, sources},
+    scope::{Qualifier, Scope, sources},
     syntax,
 };
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation as Alter, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateTrigger,
-    Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, ObjectType, Query, RenameTableNameKind,
-    SelectItem, Statement, TableConstraint, TableFactor, TableObject, TableWithJoins, Update, Visit, Visitor,
+    AlterTable, AlterTableOperation as Alter, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateTrigger, Delete,
+    Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, ObjectType, Query, RenameTableNameKind, SelectItem,
+    Statement, TableConstraint, TableFactor, TableObject, TableWithJoins, Update, Visit, Visitor,
 };
 use station_kernel::work::SqlError;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -57,9 +57,9 @@ impl Visitor for Finder<'_> {
             Statement::CreateTrigger(trigger) => self.create_trigger(trigger),
             Statement::AlterTable(table) => self.alter_table(table),
             Statement::DropTrigger(trigger) => self.name(&trigger.trigger_name),
-            Statement::Drop { object_type: ObjectType::Table | ObjectType::Index | ObjectType::View, names, .. } => {
-                names.iter().try_for_each(|name| self.name(name))
-            }
+            Statement::Drop {
+                object_type: ObjectType::Table | ObjectType::Index | ObjectType::View, names, ..
+            } => names.iter().try_for_each(|name| self.name(name)),
             _ => Break(syntax("this is not a statement that a module can send", None)),
         }
     }
@@ -93,7 +93,7 @@ impl Visitor for Finder<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
         match expr {
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [qualifier, _] => self.qualifier(qualifier),
+                [qualifier, column] => self.qualifier(qualifier, column),
                 [schema, ..] => Break(qualified(&schema.value)),
                 [] => Continue(()),
             },
@@ -139,14 +139,14 @@ impl Finder<'_> {
         let target = single(name)?;
         if self.trigger {
             self.target = Some(target.clone());
-            self.expose(target);
+            self.expose(target, Qualifier::Physical);
         }
         Continue(())
     }
 
     /// `RETURNING` knows the table by its physical name only, whatever alias there is.
     fn returning(&mut self, items: Option<&[SelectItem]>, name: &ObjectName) -> Flow {
-        self.scopes.push(Scope::physical(single(name)?));
+        self.scopes.push(Scope::table(single(name)?, Qualifier::Physical));
         items.into_iter().flatten().try_for_each(|item| item.visit(self))?;
         self.scopes.pop();
         Continue(())
@@ -160,7 +160,7 @@ impl Finder<'_> {
             return Break(SqlError::Denied(wall::CREATE_AS_SELECT.to_owned()));
         }
         self.name(&table.name)?;
-        self.expose(single(&table.name)?);
+        self.expose(single(&table.name)?, Qualifier::Goes);
         table.columns.iter().try_for_each(|column| self.column(column))?;
         table.constraints.iter().try_for_each(|constraint| match constraint {
             TableConstraint::ForeignKey(key) => self.name(&key.foreign_table),
@@ -177,7 +177,7 @@ impl Finder<'_> {
 
     fn create_index(&mut self, index: &CreateIndex) -> Flow {
         index.name.iter().try_for_each(|name| self.name(name))?;
-        self.expose(single(&index.table_name)?);
+        self.expose(single(&index.table_name)?, Qualifier::Goes);
         self.name(&index.table_name)
     }
 
@@ -189,7 +189,7 @@ impl Finder<'_> {
 
     fn alter_table(&mut self, table: &AlterTable) -> Flow {
         self.name(&table.name)?;
-        self.expose(single(&table.name)?);
+        self.expose(single(&table.name)?, Qualifier::Goes);
         table.operations.iter().try_for_each(|operation| match operation {
             Alter::RenameTable { table_name: RenameTableNameKind::To(name) } => self.name(name),
             Alter::AddColumn { column_def, .. } => self.column(column_def),
@@ -228,10 +228,17 @@ impl Finder<'_> {
     }
 
     /// `cases` in `cases.id`.
-    fn qualifier(&mut self, ident: &Ident) -> Flow {
-        match self.scopes.iter().rev().find_map(|scope| scope.physical_is_needed(ident)) {
-            Some(true) => self.replace(ident, self.names.quoted(&ident.value)),
-            _ => Continue(()),
+    fn qualifier(&mut self, ident: &Ident, column: &Ident) -> Flow {
+        match self.scopes.iter().rev().find_map(|scope| scope.find(ident)) {
+            Some(Qualifier::Physical) => self.replace(ident, self.names.quoted(&ident.value)),
+            Some(Qualifier::Goes) => {
+                self.replace(ident, String::new())?;
+                self.parsed.between(ident, column).into_iter().for_each(|(at, dot)| {
+                    self.edits.replace(at, dot, String::new());
+                });
+                Continue(())
+            }
+            Some(Qualifier::Stays) | None => Continue(()),
         }
     }
 
@@ -245,10 +252,10 @@ impl Finder<'_> {
         }
     }
 
-    /// From here on columns are qualified by the physical name.
-    fn expose(&mut self, ident: &Ident) {
+    /// From here on this is the table that columns are qualified by.
+    fn expose(&mut self, ident: &Ident, qualifier: Qualifier) {
         if let Some(scope) = self.scopes.last_mut() {
-            *scope = Scope::physical(ident);
+            *scope = Scope::table(ident, qualifier);
         }
     }
 }

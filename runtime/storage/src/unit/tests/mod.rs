@@ -30,7 +30,7 @@ fn opened() -> (TempDir, Storage) {
     opened_with(Settings::default(), Box::new(std::fs::File::sync_data))
 }
 
-fn opened_with(settings: Settings, sync: super::Sync) -> (TempDir, Storage) {
+pub(super) fn opened_with(settings: Settings, sync: super::Sync) -> (TempDir, Storage) {
     let folder = tempdir().unwrap();
     let storage = Storage::open_syncing(folder.path(), settings, sync).unwrap();
     prepare(&storage);
@@ -44,7 +44,7 @@ fn prepare(storage: &Storage) {
     storage.commit(&changes, &crate::tests::entry(0)).unwrap();
 }
 
-fn reading(storage: &Storage) -> Box<dyn Unit> {
+pub(super) fn reading(storage: &Storage) -> Box<dyn Unit> {
     storage.begin(false, Arc::new(Patient)).unwrap()
 }
 
@@ -70,7 +70,7 @@ fn remove(unit: &mut dyn Unit, key: i64) {
 }
 
 /// The rows of `t`.
-fn all(unit: &mut dyn Unit) -> BTreeMap<i64, i64> {
+pub(super) fn all(unit: &mut dyn Unit) -> BTreeMap<i64, i64> {
     let rows = run(unit, "SELECT k, v FROM t", &[]).rows;
     rows.into_iter().map(|row| (integer(&row[0]), integer(&row[1]))).collect()
 }
@@ -87,10 +87,19 @@ fn integer(value: &Value) -> i64 {
 }
 
 /// Commits one row in a unit of its own.
-fn commit_row(storage: &Storage, key: i64, value: i64) -> Mark {
+pub(super) fn commit_row(storage: &Storage, key: i64, value: i64) -> Mark {
     let mut unit = writing(storage);
     put(&mut *unit, key, value);
     unit.commit().unwrap()
+}
+
+/// Commits some 200 KB, always over the same row. Of another `content` than before, because SQLite leaves pages alone
+/// that would be as they are.
+pub(super) fn commit_much(storage: &Storage, content: u8) {
+    let mut unit = writing(storage);
+    let sql = "INSERT INTO t (k, v, w) VALUES (1, 0, ?1) ON CONFLICT (k) DO UPDATE SET w = excluded.w";
+    run(&mut *unit, sql, &[Value::Blob(vec![content; 200 << 10])]);
+    unit.commit().unwrap();
 }
 
 /// How much the database counts as taken by module `a`.

@@ -231,7 +231,7 @@ fn a_statement_that_fails_half_way_has_not_run() {
     let (_folder, storage) = opened();
     let mut unit = writing(&storage);
     put(&mut *unit, 2, 20);
-    let failed = try_run(&mut *unit, "INSERT OR FAIL INTO t (k, v) VALUES (1, 1), (2, 2), (3, 3)", &[]);
+    let failed = try_run(&mut *unit, "INSERT INTO t (k, v) VALUES (1, 1), (2, 2), (3, 3)", &[]);
     assert!(matches!(failed, Err(SqlError::Constraint { .. })), "{failed:?}");
     assert_eq!(all(&mut *unit), BTreeMap::from([(2, 20)]));
 }

@@ -1,0 +1,253 @@
+//! Durable commits of small units of work: the station beside plain SQLite, in the same run and on the same disk.
+//!
+//! `cargo bench -p station-storage --bench units [-- <folder> [<seconds>]]`. A folder on the disk that matters; by
+//! default one in the current directory, because `/tmp` may be memory.
+//!
+//! Both sides run the same three statements in a transaction and wait until it is on the disk. The station's threads
+//! take the fair lock that the kernel has, and share flushes; plain SQLite has `synchronous = FULL` and its defaults
+//! otherwise, once with a connection per thread and once with one for all behind a mutex. The ratio is against the
+//! better of the two. What a flush costs is measured beside it, because on a disk that does not wait for its flushes
+//! sharing them wins nothing. To see one that does, run this with a library preloaded that makes `fdatasync` slow;
+//! it applies to both sides.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for people")]
+
+use rusqlite::Connection;
+use station_kernel::{
+    Change, Registry as _,
+    state::{AuditEntry, Migration},
+    work::{Caps, Units as _, Value, Watch},
+};
+use station_model::ModuleName;
+use station_storage::{Settings, Storage};
+use std::{
+    env,
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Runtime, sync::Semaphore};
+
+const THREADS: usize = 64;
+const ROUNDS: usize = 3;
+const ROWS: i64 = 1_000;
+
+const TABLES: &str = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
+    CREATE TABLE entry (id INTEGER PRIMARY KEY, account INTEGER NOT NULL, amount INTEGER NOT NULL);
+    INSERT INTO account (id, balance)
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 0 FROM n;";
+const READ: &str = "SELECT balance FROM account WHERE id = ?1";
+const UPDATE: &str = "UPDATE account SET balance = balance + 1 WHERE id = ?1";
+const INSERT: &str = "INSERT INTO entry (account, amount) VALUES (?1, 1)";
+
+/// Does one unit of work for a row, and returns when it is on the disk.
+type Do<'a> = Box<dyn FnMut(i64) + Send + 'a>;
+
+/// One of those that are compared; each thread gets its own [`Do`].
+trait Side: Sync {
+    fn name(&self) -> &'static str;
+    fn worker(&self) -> Do<'_>;
+}
+
+struct Patient;
+
+impl Watch for Patient {
+    fn step(&self, _: u64) -> bool {
+        false
+    }
+}
+
+struct Station {
+    storage: Storage,
+    module: ModuleName,
+    kernel: Semaphore,
+    runtime: Runtime,
+}
+
+impl Station {
+    fn open(data: &Path) -> Self {
+        let settings = Settings { units_max: THREADS, ..Settings::default() };
+        let storage = Storage::open_with(data, settings).unwrap();
+        let module: ModuleName = "bench".parse().unwrap();
+        let tables = Migration { version: 1, name: "tables".into(), sql: TABLES.into() };
+        let changes = [Change::AddModule(module.clone()), Change::Migrate(module.clone(), vec![tables])];
+        storage.commit(&changes, &nobody()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { storage, module, kernel: Semaphore::new(1), runtime }
+    }
+
+    fn unit(&self, row: i64) {
+        let caps = Caps { rows_max: 100, bytes_max: 1 << 20 };
+        let params = [Value::Integer(row)];
+        let turn = self.runtime.handle().block_on(self.kernel.acquire()).unwrap();
+        let mut unit = self.storage.begin(true, Arc::new(Patient)).unwrap();
+        for sql in [READ, UPDATE, INSERT] {
+            unit.run(&self.module, sql, &params, caps).unwrap();
+        }
+        let mark = unit.commit().unwrap();
+        drop(turn);
+        self.runtime.handle().block_on(self.storage.durable(mark)).unwrap();
+    }
+}
+
+fn nobody() -> AuditEntry {
+    let text = String::new();
+    AuditEntry {
+        at_ms: 0,
+        principal: text.clone(),
+        action: text.clone(),
+        subject: text,
+        detail: Vec::<u8>::new().into(),
+    }
+}
+
+impl Side for Station {
+    fn name(&self) -> &'static str {
+        "station"
+    }
+
+    fn worker(&self) -> Do<'_> {
+        Box::new(|row| self.unit(row))
+    }
+}
+
+/// Plain SQLite with a connection per thread.
+struct Each(PathBuf);
+
+/// Plain SQLite with one connection.
+struct Shared(Mutex<Connection>);
+
+fn plain(file: &Path) -> Connection {
+    let connection = Connection::open(file).unwrap();
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    connection.execute_batch("PRAGMA synchronous = FULL").unwrap();
+    connection
+}
+
+fn with_tables(file: &Path) -> Connection {
+    let connection = plain(file);
+    connection.execute_batch(TABLES).unwrap();
+    connection
+}
+
+fn transaction(connection: &Connection, row: i64) {
+    let run = |sql| drop(connection.prepare_cached(sql).unwrap().execute([]).unwrap());
+    run("BEGIN IMMEDIATE");
+    let _: i64 = connection.prepare_cached(READ).unwrap().query_row([row], |row| row.get(0)).unwrap();
+    for sql in [UPDATE, INSERT] {
+        connection.prepare_cached(sql).unwrap().execute([row]).unwrap();
+    }
+    run("COMMIT");
+}
+
+impl Side for Each {
+    fn name(&self) -> &'static str {
+        "sqlite, a connection each"
+    }
+
+    fn worker(&self) -> Do<'_> {
+        let connection = plain(&self.0);
+        Box::new(move |row| transaction(&connection, row))
+    }
+}
+
+impl Side for Shared {
+    fn name(&self) -> &'static str {
+        "sqlite, one connection"
+    }
+
+    fn worker(&self) -> Do<'_> {
+        Box::new(|row| transaction(&self.0.lock().unwrap(), row))
+    }
+}
+
+/// How long each unit took, from all threads together.
+fn drive(side: &dyn Side, threads: usize, length: Duration) -> Vec<Duration> {
+    let stop = AtomicBool::new(false);
+    let work = |thread: usize| {
+        let (mut unit, mut row, mut took) = (side.worker(), thread as i64, vec![]);
+        while !stop.load(Ordering::Relaxed) {
+            row = (row + 7) % ROWS;
+            let began = Instant::now();
+            unit(row + 1);
+            took.push(began.elapsed());
+        }
+        took
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        thread::sleep(length);
+        stop.store(true, Ordering::Relaxed);
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn at(mut took: Vec<Duration>, share: f64) -> Duration {
+    took.sort();
+    took[((took.len() - 1) as f64 * share) as usize]
+}
+
+/// Commits a second of each side, the median of the rounds.
+fn compare(sides: &[&dyn Side], threads: usize, length: Duration) -> Vec<f64> {
+    let mut rates = vec![vec![]; sides.len()];
+    println!("\n{threads} thread(s), {ROUNDS} rounds of {} s each", length.as_secs_f64());
+    for _ in 0..ROUNDS {
+        for (side, rates) in sides.iter().zip(&mut rates) {
+            let began = Instant::now();
+            let took = drive(*side, threads, length);
+            let rate = took.len() as f64 / began.elapsed().as_secs_f64();
+            rates.push(rate);
+            let (half, most) = (at(took.clone(), 0.5), at(took, 0.99));
+            println!("  {:26} {rate:9.0} commits/s   p50 {half:10.1?}   p99 {most:10.1?}", side.name());
+        }
+    }
+    rates
+        .into_iter()
+        .map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[rates.len() / 2]
+        })
+        .collect()
+}
+
+fn flush_time(folder: &Path) -> Duration {
+    let path = folder.join("raw");
+    let mut file = File::create(&path).unwrap();
+    let took = (0..200).map(|_| {
+        file.write_all(&[7; 4096]).unwrap();
+        let began = Instant::now();
+        file.sync_data().unwrap();
+        began.elapsed()
+    });
+    let took = at(took.collect(), 0.5);
+    fs::remove_file(path).unwrap();
+    took
+}
+
+fn main() {
+    let mut arguments = env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let above = arguments.next().map_or_else(|| env::current_dir().unwrap(), PathBuf::from);
+    let length = Duration::from_secs_f64(arguments.next().map_or(5.0, |text| text.parse().unwrap()));
+    let folder = tempfile::tempdir_in(above).unwrap();
+    println!(
+        "in {}: one write of 4 KiB and fdatasync, median {:.1?}",
+        folder.path().display(),
+        flush_time(folder.path())
+    );
+    let station = Station::open(&folder.path().join("station"));
+    let (each, shared) = (folder.path().join("each.db"), folder.path().join("shared.db"));
+    let _open = with_tables(&each);
+    let (each, shared) = (Each(each), Shared(Mutex::new(with_tables(&shared))));
+    for threads in [1, THREADS] {
+        let rates = compare(&[&station, &each, &shared], threads, length);
+        let (ours, best) = (rates[0], rates[1].max(rates[2]));
+        println!("  station / better sqlite: {:.2}", ours / best);
+    }
+    println!("\nafterwards: one write of 4 KiB and fdatasync, median {:.1?}", flush_time(folder.path()));
+}
