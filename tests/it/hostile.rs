@@ -4,7 +4,8 @@
 use crate::text::{RUN, answer, answering, exporting, probe};
 use crate::{started, station};
 use serde_json::{Value, json};
-use station_testkit::{Run, Station, component};
+use station_testkit::{Run, Station, component, until};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A station with a good module on it.
@@ -618,4 +619,53 @@ fn a_chain_of_calls_that_fills_every_wasm_stack_leaves_the_process_alive() {
     assert!(served > 10 * full, "no chain was served that comes near: {served} of 12 * {full} frames");
     station.call("level0", &run(0), "(1)").problem("call.depth");
     survives(&mut station, "thirteen levels");
+}
+
+/// A component that takes a while to compile: so many functions of so many steps.
+fn slow_to_compile(functions: usize, steps: usize) -> Vec<u8> {
+    let steps = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor i32.clz i32.add ".repeat(steps);
+    probe(&(answer(1) + &format!("(func (param i32) (result i32) local.get 0 {steps})").repeat(functions)))
+}
+
+/// The processes that a station started and that run now.
+fn children(station: &Station) -> Vec<PathBuf> {
+    let parent = format!("PPid:\t{}\n", station.pid());
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let status = |path: &PathBuf| std::fs::read_to_string(path.join("status")).unwrap_or_default();
+    processes.filter(|path| status(path).contains(&parent)).collect()
+}
+
+/// What the kernel says about every thread of a process, once it has more than the one it began with.
+fn threads(process: &Path) -> Option<Vec<String>> {
+    let tasks = std::fs::read_dir(process.join("task")).ok()?.map(|task| task.ok().map(|task| task.path()));
+    let tasks: Option<Vec<String>> = tasks.map(|task| std::fs::read_to_string(task?.join("status")).ok()).collect();
+    tasks.filter(|tasks| tasks.len() > 1)
+}
+
+#[test]
+fn a_compile_child_is_confined_with_all_its_threads() {
+    let mut station = with_good();
+    let bytes = slow_to_compile(200, 300);
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(|| station.upload("slow", &bytes));
+        let confined = |status: &String| status.contains("Seccomp:\t2\n") && status.contains("NoNewPrivs:\t1\n");
+        let child = || children(&station).iter().find_map(|child| threads(child));
+        until("a child with the filter on every thread", || child().filter(|threads| threads.iter().all(confined)));
+        upload.join().unwrap().ok();
+    });
+    assert_eq!(station.call("slow", RUN, "(0)").result(), json!(1));
+    survives(&mut station, "a component that is slow to compile");
+}
+
+#[test]
+fn a_compiler_that_runs_out_of_memory_or_time_is_told_as_such() {
+    // Memory goes with the size of one function, time with all of them.
+    let (deep, wide) = (slow_to_compile(1, 150_000), slow_to_compile(1_000, 300));
+    let cases = [("memory: 256MiB", deep, "upload.compile_memory"), ("cpu: 1s", wide, "upload.compile_timeout")];
+    for (limit, bytes, code) in cases {
+        let mut station = station().config(&format!("engine: {{ compile: {{ {limit} }} }}")).start();
+        station.upload("evil", &bytes).problem(code);
+        station.upload("good", &answering(42)).ok();
+        survives(&mut station, limit);
+    }
 }

@@ -1,11 +1,12 @@
 //! Untrusted bytes are parsed and compiled in a child process of our own binary.
 //!
 //! A component of two megabytes can cost the compiler half a minute and two gigabytes, and upstream does not count
-//! that as a security bug. So the child has limits on processor time, memory, files and wall time, and it is the
-//! child that dies. The station reads two things from it: what the component is, and its machine code.
+//! that as a security bug. So the child has limits on processor time, memory, files, system calls and wall time, and
+//! it is the child that dies. The station reads two things from it: what the component is, and its machine code.
 
 pub(crate) mod child;
 mod protocol;
+mod seccomp;
 
 use protocol::{Answer, Header};
 use station_kernel::Prepared;

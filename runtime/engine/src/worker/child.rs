@@ -3,6 +3,7 @@
 //! Called first thing in `main`, before any thread or runtime exists.
 
 use super::protocol::{Answer, Header, Limits, Symbolize};
+use super::seccomp;
 use crate::{config, inspect, migrations, prescan, symbolize};
 use rlimit::Resource;
 use station_kernel::state::Metadata;
@@ -43,8 +44,7 @@ fn request<T: serde::de::DeserializeOwned>() -> Option<T> {
 /// Runs `work` on a thread with a large stack, under the limits, and sends what it made.
 fn run(limits: Limits, work: impl FnOnce() -> Done + Send + 'static) -> ExitCode {
     let bounded = move || {
-        confine(limits)?;
-        let done = work();
+        let done = confine(limits).map_or_else(|error| unconfined(&*error), |()| work());
         Answer { header: done.header, code: &done.code }.send()
     };
     let thread = std::thread::Builder::new().name("compile".into()).stack_size(STACK_BYTES).spawn(bounded);
@@ -55,7 +55,7 @@ fn run(limits: Limits, work: impl FnOnce() -> Done + Send + 'static) -> ExitCode
 }
 
 /// Takes the limits upon this process. The thread exists already, so that no further one is needed.
-fn confine(limits: Limits) -> std::io::Result<()> {
+fn confine(limits: Limits) -> Result<(), Box<dyn std::error::Error>> {
     rlimit::setrlimit(Resource::AS, limits.memory_bytes, limits.memory_bytes)?;
     rlimit::setrlimit(Resource::CPU, limits.cpu_s_max, limits.cpu_s_max.saturating_add(1))?;
     rlimit::setrlimit(Resource::CORE, 0, 0)?;
@@ -65,7 +65,14 @@ fn confine(limits: Limits) -> std::io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     // Politeness only: where it is refused the child is merely less polite.
     let _as_it_was = rustix::process::nice(10);
-    Ok(())
+    Ok(seccomp::confine()?)
+}
+
+/// Untrusted bytes are not even read where the walls are missing.
+fn unconfined(error: &dyn std::error::Error) -> Done {
+    let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    let failure = Failure::new(Code::StationInternal, format!("the compile child cannot confine itself: {error}{why}"));
+    Done { header: Header::Refused(failure), code: Vec::new() }
 }
 
 fn read_stdin() -> Result<Vec<u8>, Failure> {
