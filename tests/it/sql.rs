@@ -269,7 +269,9 @@ const REFUSED: &[&str] = &[
     "SELECT * FROM revisions",
     "SELECT * FROM tokens",
     "DELETE FROM audit",
-    "SELECT * FROM keyvalue",
+    "SELECT * FROM kv",
+    "SELECT * FROM unit",
+    "UPDATE module_migrations SET version = 0",
     // SQLite's.
     "SELECT * FROM sqlite_master",
     "SELECT * FROM main.sqlite_master",

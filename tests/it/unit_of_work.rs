@@ -131,7 +131,11 @@ fn keys_and_rows_are_in_one_unit() {
     assert_eq!(there("one"), (false, 0));
     write("two", "trap").problem("call.trap");
     assert_eq!(there("two"), (false, 0));
-    assert_eq!(write("three", "succeed").result(), json!({"ok": null}));
+    let done = write("three", "succeed").ok();
+    assert_eq!(done["result"], json!({"ok": null}));
+    let unit = &done["call"]["unit"];
+    let tables: Vec<_> = unit["wrote"].as_array().expect("tables").iter().map(|wrote| &wrote["table"]).collect();
+    assert_eq!((&unit["outcome"], tables), (&json!("committed"), vec![&json!("kv/b"), &json!("t")]), "{unit}");
     assert_eq!(there("three"), (true, 1));
     let args = json!(["four", "INSERT INTO gone VALUES (1)", "succeed"]);
     let failed = call(&station, "key-and-row", args);
