@@ -41,8 +41,8 @@ pub(crate) struct Bounds {
     pub(crate) time_max: Duration,
 }
 
-/// A migration that was not applied, and with it nothing of its commit. The source of the registry's
-/// [`StorageError`](station_kernel::StorageError), for who wants to name it.
+/// A migration that was not applied, and with it nothing of its commit. Who deployed the module gets it as the
+/// [`RefusedChange`](station_kernel::ports::RefusedChange) in the registry's error.
 #[derive(Debug, thiserror::Error)]
 #[error("migration V{version} {name:?} of module {module}")]
 pub struct MigrationFailed {

@@ -8,6 +8,7 @@ use crate::{
 };
 use station_kernel::{
     Change, Registry as _, StorageError,
+    ports::RefusedChange,
     work::{Caps, Rows, Units as _, Value},
 };
 use std::{env, fs, process::Command, thread};
@@ -32,9 +33,13 @@ fn migrate(storage: &Storage, module: &str, migrations: Vec<Migration>) -> Resul
     storage.commit(&[Change::Migrate(name(module), migrations)], &entry(7))
 }
 
+/// How these migrations of module `a` fail.
 fn refused(storage: &Storage, migrations: Vec<Migration>) -> MigrationFailed {
-    let error = migrate(storage, "a", migrations).unwrap_err();
-    *error.source.downcast::<MigrationFailed>().unwrap()
+    let bounds = Bounds { quota: storage.quota(), time_max: storage.inner.settings.migration_max };
+    match storage.transact(|desk| run(desk, &name("a"), &migrations, 7, &bounds)) {
+        Err(Fault::Migration(failed)) => *failed,
+        other => panic!("not refused: {other:?}"),
+    }
 }
 
 /// What was applied of module `a`.
@@ -119,10 +124,11 @@ fn one_that_fails_takes_the_whole_commit_with_it() {
         Change::Migrate(name("a"), migrations.clone()),
     ];
     let error = storage.commit(&changes, &entry(7)).unwrap_err();
-    let failed = error.source.downcast_ref::<MigrationFailed>().unwrap();
-    assert_eq!(failed.version, 2);
-    assert!(matches!(failed.refusal, Refusal::Sql { at: 20, .. }), "{failed:?}");
-    assert!(chain(&error).contains("nowhere"), "{}", chain(&error));
+    let RefusedChange(failure) = error.source.downcast_ref().unwrap();
+    assert_eq!(failure.code, Code::SqlSyntax);
+    for part in ["V2", "n2", "module a", "byte 20", "nowhere", "nothing has changed"] {
+        assert!(failure.message.contains(part), "{part}: {}", failure.message);
+    }
     assert_eq!(storage.load().unwrap(), before);
     assert!(made(&storage).is_empty() && versions(&storage).is_empty());
     assert_eq!(storage.audit(10).unwrap().len(), 1);

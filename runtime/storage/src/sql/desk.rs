@@ -3,6 +3,7 @@
 use super::{
     cell::{Asker, Asking, Cell},
     error::Explain,
+    linear,
     mode::{Mode, words},
     reply::{self, Reply},
     rewrite::split,
@@ -73,13 +74,17 @@ impl Desk {
         }
         conn.set_prepared_statement_cache_capacity(KEPT);
         let length = conn.limit(Limit::SQLITE_LIMIT_LENGTH)?;
+        linear::install(&conn)?;
         let cell = Cell::install(&mut conn)?;
         Ok(Self { conn, cell, texts: Texts::default(), length })
     }
 
     /// Runs the station's own statements. Nothing is refused to them while `f` runs, except what a trigger that a
     /// module made would do for it.
-    pub(crate) fn station<T>(&mut self, f: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    pub(crate) fn station<T>(
+        &mut self,
+        f: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         let _asking = self.cell.ask(Asker::Station);
         f(&mut self.conn)
     }
@@ -110,7 +115,13 @@ impl Desk {
     ///
     /// # Errors
     /// Any [`SqlError`].
-    pub(crate) fn run(&mut self, module: i64, sql: &str, params: &[Value], caps: Caps) -> Result<Rows, SqlError> {
+    pub(crate) fn run(
+        &mut self,
+        module: i64,
+        sql: &str,
+        params: &[Value],
+        caps: Caps,
+    ) -> Result<Rows, SqlError> {
         stacker::maybe_grow(STACK_MIN, STACK_NEW, || {
             let text = self.text(module, sql)?;
             self.run_text(&text, params, caps)
@@ -128,7 +139,8 @@ impl Desk {
             return Err(whole(SqlError::Limit { name: "script_bytes", max: SCRIPT_BYTES_MAX as u64 }));
         }
         for (at, statement) in split(sql).map_err(whole)? {
-            self.run(module, statement, &[], SCRIPT_CAPS).map_err(|error| Failed { at, error: moved(error, at) })?;
+            self.run(module, statement, &[], SCRIPT_CAPS)
+                .map_err(|error| Failed { at, error: moved(error, at) })?;
         }
         Ok(())
     }
@@ -204,12 +216,13 @@ impl Desk {
     }
 
     fn open(&self, text: &Text, asking: &Asking<'_>) -> Result<CachedStatement<'_>, SqlError> {
-        self.conn.prepare_cached(&text.rewritten.sql).map_err(|error| explain(text, asking).error(error))
+        let failed = |error| Explain { preparing: true, ..explain(text, asking) }.error(error);
+        self.conn.prepare_cached(&text.rewritten.sql).map_err(failed)
     }
 }
 
 fn explain<'a>(text: &'a Text, asking: &Asking<'_>) -> Explain<'a> {
-    Explain { names: &text.names, edits: &text.rewritten.edits, denied: asking.denied() }
+    Explain { names: &text.names, edits: &text.rewritten.edits, denied: asking.denied(), preparing: false }
 }
 
 fn planned(text: &Text, statement: &Statement<'_>, changes: &[String]) -> Plan {

@@ -13,6 +13,8 @@ pub(super) struct Explain<'a> {
     pub(super) edits: &'a Edits,
     /// Why the wall denied something, if it did.
     pub(super) denied: Option<String>,
+    /// While it is prepared every mistake is one of the text.
+    pub(super) preparing: bool,
 }
 
 impl Explain<'_> {
@@ -53,6 +55,9 @@ impl Explain<'_> {
             ffi::SQLITE_BUSY if error.extended_code == ffi::SQLITE_BUSY_SNAPSHOT => SqlError::Conflict,
             ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => SqlError::Busy,
             ffi::SQLITE_TOOBIG => SqlError::Limit { name: "value_bytes", max: u64::from(VALUE_BYTES_MAX) },
+            // A program of too many steps, for which SQLite has no code of its own. If the memory was really used up,
+            // the next statement says so.
+            ffi::SQLITE_NOMEM if self.preparing => SqlError::Limit { name: "program_steps", max: 50_000 },
             ffi::SQLITE_INTERRUPT => SqlError::Interrupted,
             code if BROKEN.contains(&code) => SqlError::Storage(StorageError {
                 doing: "running a module's statement".to_owned(),
@@ -65,7 +70,8 @@ impl Explain<'_> {
     /// The same code for what a statement does with values, such as an overflow, and for a table that was dropped
     /// since the statement was prepared.
     fn while_running(&self, message: &str) -> SqlError {
-        let is_input = message.starts_with("no such ") || LIMITS.iter().any(|(words, ..)| message.contains(words));
+        let is_input = self.preparing
+            || message.starts_with("no such ") || LIMITS.iter().any(|(words, ..)| message.contains(words));
         match is_input {
             true => self.input(message, None),
             false => SqlError::Other(self.names.message(message)),

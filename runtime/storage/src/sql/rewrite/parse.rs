@@ -7,7 +7,7 @@ use sqlparser::{
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
 use station_kernel::work::SqlError;
-use std::collections::HashMap;
+use std::{collections::HashMap, str::Chars};
 
 /// A text and its tokens.
 pub(super) struct Tokens<'a> {
@@ -22,9 +22,11 @@ impl<'a> Tokens<'a> {
             return Err(syntax("a statement cannot contain a NUL character", Some(at)));
         }
         let found = Tokenizer::new(&Sqlite, text).tokenize_with_location();
-        let places = Places::of(text);
-        let found = found.map_err(|error| syntax(error.message, places.byte(error.location)))?;
-        let all = found.into_iter().map(|token| (places.byte(token.span.start).unwrap_or(text.len()), token));
+        let found = found.map_err(|error| syntax(error.message, byte(text, error.location)))?;
+        let mut walk = Walk::through(text);
+        let end = Location::new(u64::MAX, 0);
+        let start = |token: &TokenWithSpan| if token.token == Token::EOF { end } else { token.span.start };
+        let all = found.into_iter().map(|token| (text.len() - walk.left(start(&token)), token));
         Ok(Self { text, all: all.collect() })
     }
 
@@ -35,31 +37,35 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// From lines and columns, which count characters, to bytes.
-struct Places<'a> {
-    lines: Vec<(usize, &'a str)>,
+/// From lines and columns, which count characters, to bytes: a walk that only goes forward, because to begin anew for
+/// each of many tokens would cost the square of the text.
+struct Walk<'a> {
+    rest: Chars<'a>,
+    line: u64,
+    column: u64,
 }
 
-impl<'a> Places<'a> {
-    fn of(text: &'a str) -> Self {
-        let starts = text.split_inclusive('\n').scan(0, |at, line| {
-            let start = *at;
-            *at += line.len();
-            Some((start, line))
-        });
-        Self { lines: starts.collect() }
+impl<'a> Walk<'a> {
+    fn through(text: &'a str) -> Self {
+        Self { rest: text.chars(), line: 1, column: 1 }
     }
 
-    fn byte(&self, place: Location) -> Option<usize> {
-        let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
-        let (start, text) = self.lines.get(line.checked_sub(1)?)?;
-        // Most lines are ASCII, and one long line with many tokens should not cost the square of its length.
-        let within = match text.is_ascii() {
-            true => column.checked_sub(1)?,
-            false => text.char_indices().nth(column.checked_sub(1)?).map_or(text.len(), |(at, _)| at),
-        };
-        Some(start + within)
+    /// How much of the text is left from `place` on.
+    fn left(&mut self, place: Location) -> usize {
+        while (self.line, self.column) < (place.line, place.column) {
+            match self.rest.next() {
+                Some('\n') => (self.line, self.column) = (self.line + 1, 1),
+                Some(_) => self.column += 1,
+                None => break,
+            }
+        }
+        self.rest.as_str().len()
     }
+}
+
+/// The byte at one place.
+fn byte(text: &str, place: Location) -> Option<usize> {
+    (place.line > 0).then(|| text.len() - Walk::through(text).left(place))
 }
 
 /// One statement.
@@ -110,7 +116,7 @@ fn one_statement(tokens: &Tokens<'_>) -> Result<(Statement, usize), SqlError> {
     match next.token {
         Token::EOF => Ok((statement, end)),
         found => {
-            let at = Places::of(tokens.text).byte(next.span.start);
+            let at = byte(tokens.text, next.span.start);
             Err(syntax(format!("near \"{found}\": one statement was expected, and it ended before this"), at))
         }
     }
@@ -125,5 +131,5 @@ fn failed(error: &ParserError, text: &str) -> SqlError {
     let (message, place) = message.split_once(" at Line: ").unwrap_or((message, ""));
     let numbers = place.split_once(", Column: ");
     let place = numbers.and_then(|(line, column)| Some(Location::new(line.parse().ok()?, column.parse().ok()?)));
-    syntax(message, place.and_then(|place| Places::of(text).byte(place)))
+    syntax(message, place.and_then(|place| byte(text, place)))
 }

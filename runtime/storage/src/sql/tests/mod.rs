@@ -70,7 +70,7 @@ impl Room {
     }
 
     fn ok(&mut self, sql: &str) -> Rows {
-        self.run(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        self.run(sql).unwrap_or_else(|error| panic!("{sql:.300}: {error:?}"))
     }
 
     /// The first value of the first row.
@@ -87,7 +87,7 @@ impl Room {
 
     /// As the station sees it.
     fn station(&mut self, sql: &str) {
-        self.desk.station(|conn| conn.execute_batch(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.desk.station(|conn| conn.execute_batch(sql)).unwrap_or_else(|error| panic!("{sql:.300}: {error}"));
     }
 
     /// Everything that is not module 7's, as text.

@@ -174,8 +174,7 @@ fn a_statement_that_ends_the_transaction_is_noticed() {
 fn a_script_stops_at_the_first_statement_that_fails() {
     let mut room = Room::new();
     room.desk.script(7, "CREATE TABLE a (x); -- one\nINSERT INTO a VALUES (1); ;").unwrap();
-    let failed =
-        room.desk.script(7, "INSERT INTO a VALUES (2);\nINSERT INTO nope VALUES (1); DROP TABLE a").unwrap_err();
+    let failed = room.desk.script(7, "INSERT INTO a VALUES (2);\nINSERT INTO nope VALUES (1); DROP TABLE a").unwrap_err();
     assert_eq!(failed.at, 26);
     match &failed.error {
         SqlError::Syntax { message, .. } => assert_eq!(message, "no such table: nope"),
