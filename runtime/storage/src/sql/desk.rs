@@ -81,10 +81,7 @@ impl Desk {
 
     /// Runs the station's own statements. Nothing is refused to them while `f` runs, except what a trigger that a
     /// module made would do for it.
-    pub(crate) fn station<T>(
-        &mut self,
-        f: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    pub(crate) fn station<T>(&mut self, f: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let _asking = self.cell.ask(Asker::Station);
         f(&mut self.conn)
     }
@@ -115,13 +112,7 @@ impl Desk {
     ///
     /// # Errors
     /// Any [`SqlError`].
-    pub(crate) fn run(
-        &mut self,
-        module: i64,
-        sql: &str,
-        params: &[Value],
-        caps: Caps,
-    ) -> Result<Rows, SqlError> {
+    pub(crate) fn run(&mut self, module: i64, sql: &str, params: &[Value], caps: Caps) -> Result<Rows, SqlError> {
         stacker::maybe_grow(STACK_MIN, STACK_NEW, || {
             let text = self.text(module, sql)?;
             self.run_text(&text, params, caps)
@@ -139,8 +130,7 @@ impl Desk {
             return Err(whole(SqlError::Limit { name: "script_bytes", max: SCRIPT_BYTES_MAX as u64 }));
         }
         for (at, statement) in split(sql).map_err(whole)? {
-            self.run(module, statement, &[], SCRIPT_CAPS)
-                .map_err(|error| Failed { at, error: moved(error, at) })?;
+            self.run(module, statement, &[], SCRIPT_CAPS).map_err(|error| Failed { at, error: moved(error, at) })?;
         }
         Ok(())
     }

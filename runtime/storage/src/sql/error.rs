@@ -71,7 +71,8 @@ impl Explain<'_> {
     /// since the statement was prepared.
     fn while_running(&self, message: &str) -> SqlError {
         let is_input = self.preparing
-            || message.starts_with("no such ") || LIMITS.iter().any(|(words, ..)| message.contains(words));
+            || message.starts_with("no such ")
+            || LIMITS.iter().any(|(words, ..)| message.contains(words));
         match is_input {
             true => self.input(message, None),
             false => SqlError::Other(self.names.message(message)),

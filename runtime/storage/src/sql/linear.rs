@@ -73,7 +73,7 @@ fn replace(context: &Context<'_>) -> Answer {
     let (all, old, new) = (text(context, 0), text(context, 1), text(context, 2));
     match () {
         () if nothing(0) || nothing(1) => return Ok(Value::Null),
-        () if old.is_empty() => return context.get(0),
+        () if old.is_empty() => return Ok(Value::Text(all)),
         () if nothing(2) => return Ok(Value::Null),
         () => {}
     }
@@ -103,11 +103,31 @@ mod tests {
         let (plain, ours) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
         install(&ours).unwrap();
         let values = [
-            "NULL", "''", "'a'", "'aba'", "'éaé'", "'é'", "x''", "x'61'", "x'c3a961'", "1", "-12", "1.5", "'xyx'", "' a '",
+            "NULL",
+            "''",
+            "'a'",
+            "'aba'",
+            "'éaé'",
+            "'é'",
+            "x''",
+            "x'61'",
+            "x'c3a961'",
+            "1",
+            "-12",
+            "1.5",
+            "'xyx'",
+            "' a '",
         ];
         for a in values {
             for b in values {
-                for call in ["instr(A, B)", "replace(A, B, 'é')", "replace('aéa1', A, B)", "trim(A, B)", "ltrim(A, B)", "rtrim(A, B)"] {
+                for call in [
+                    "instr(A, B)",
+                    "replace(A, B, 'é')",
+                    "replace('aéa1', A, B)",
+                    "trim(A, B)",
+                    "ltrim(A, B)",
+                    "rtrim(A, B)",
+                ] {
                     let sql = format!("SELECT {}", call.replace('A', a).replace('B', b));
                     let of = |conn: &Connection| conn.query_row(&sql, [], |row| row.get::<_, Value>(0)).unwrap();
                     assert_eq!(of(&ours), of(&plain), "{sql}");

@@ -30,6 +30,12 @@ impl Names {
         Self { module, prefix: format!("m{module}__") }
     }
 
+    /// What a text begins with on its way to SQLite, so that a prepared statement, which was judged for one module, is
+    /// never found by another that sends the same text.
+    pub(super) fn mark(&self) -> String {
+        format!("/*m{}*/ ", self.module)
+    }
+
     /// The physical name, quoted.
     pub(super) fn quoted(&self, own: &str) -> String {
         quote(&format!("{}{own}", self.prefix))

@@ -35,8 +35,9 @@ impl Text {
     pub(super) fn verbatim(module: i64, physical: &str) -> Self {
         use super::{mode::Mode, rewrite::Edits};
         let mode = Mode::of(physical).unwrap_or(Mode::Foreign);
-        let rewritten = Rewritten { sql: physical.to_owned(), mode, edits: Edits::default() };
-        Self { names: Names::new(module), rewritten, plan: OnceLock::new() }
+        let names = Names::new(module);
+        let rewritten = Rewritten { sql: names.mark() + physical, mode, edits: Edits::default() };
+        Self { names, rewritten, plan: OnceLock::new() }
     }
 }
 

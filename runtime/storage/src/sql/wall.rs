@@ -64,12 +64,11 @@ fn create<'a>(names: &Names, action: &'a Action<'_>) -> Verdict<'a> {
             Ok(None)
         }
         Action::CreateTable { table_name } if *table_name == SEQUENCE => Ok(None),
-        Action::CreateTable { table_name } | Action::CreateView { view_name: table_name }
-            if names.owns(table_name) =>
-        {
+        Action::CreateTable { table_name } | Action::CreateView { view_name: table_name } if names.owns(table_name) => {
             Ok(Some(table_name))
         }
-        Action::CreateTrigger { trigger_name: name, table_name } | Action::CreateIndex { index_name: name, table_name }
+        Action::CreateTrigger { trigger_name: name, table_name }
+        | Action::CreateIndex { index_name: name, table_name }
             if names.owns(table_name) && (names.owns(name) || is_automatic(name, table_name)) =>
         {
             Ok(Some(table_name))

@@ -40,12 +40,7 @@ impl Dialect for Sqlite {
         is_null(parser).then(|| Ok(self.prec_value(Precedence::Is)))
     }
 
-    fn parse_infix(
-        &self,
-        parser: &mut Parser<'_>,
-        expr: &Expr,
-        precedence: u8,
-    ) -> Option<Result<Expr, ParserError>> {
+    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
         if is_null(parser) {
             parser.advance_token();
             return Some(Ok(Expr::IsNull(Box::new(expr.clone()))));

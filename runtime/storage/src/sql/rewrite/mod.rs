@@ -41,7 +41,7 @@ pub(super) fn rewrite(names: &Names, sql: &str) -> Result<Rewritten, SqlError> {
     }
     refuse::by_first_words(sql)?;
     let parsed = Parsed::of(sql)?;
-    let before = format!("/*m{}*/ ", names.module);
+    let before = names.mark();
     let edits = visit::edits(names, &parsed)?.behind(&before);
     refuse::references_without_edit(&parsed, &edits)?;
     let text = edits.apply(&before, parsed.text);

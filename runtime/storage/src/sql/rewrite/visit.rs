@@ -11,9 +11,9 @@ use super::{
     syntax,
 };
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation as Alter, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateTrigger,
-    Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, ObjectType, Query, RenameTableNameKind,
-    SelectItem, Statement, TableConstraint, TableFactor, TableObject, TableWithJoins, Update, Visit, Visitor,
+    AlterTable, AlterTableOperation as Alter, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateTrigger, Delete,
+    Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, ObjectType, Query, RenameTableNameKind, SelectItem,
+    Statement, TableConstraint, TableFactor, TableObject, TableWithJoins, Update, Visit, Visitor,
 };
 use station_kernel::work::SqlError;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -57,9 +57,9 @@ impl Visitor for Finder<'_> {
             Statement::CreateTrigger(trigger) => self.create_trigger(trigger),
             Statement::AlterTable(table) => self.alter_table(table),
             Statement::DropTrigger(trigger) => self.name(&trigger.trigger_name),
-            Statement::Drop { object_type: ObjectType::Table | ObjectType::Index | ObjectType::View, names, .. } => {
-                names.iter().try_for_each(|name| self.name(name))
-            }
+            Statement::Drop {
+                object_type: ObjectType::Table | ObjectType::Index | ObjectType::View, names, ..
+            } => names.iter().try_for_each(|name| self.name(name)),
             _ => Break(syntax("this is not a statement that a module can send", None)),
         }
     }

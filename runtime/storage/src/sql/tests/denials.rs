@@ -149,7 +149,11 @@ fn forms_of_alter_table_that_put_an_expression_into_sqlites_own_statements() {
         "RENAME TO, RENAME COLUMN, ADD COLUMN and DROP COLUMN",
         "ALTER TABLE cases ADD COLUMN score INTEGER NOT NULL DEFAULT 1 CHECK (score > 0)",
     );
-    check("ALTER TABLE cases ALTER COLUMN rank SET NOT NULL", "of ALTER TABLE there are", "ALTER TABLE notes RENAME TO n");
+    check(
+        "ALTER TABLE cases ALTER COLUMN rank SET NOT NULL",
+        "of ALTER TABLE there are",
+        "ALTER TABLE notes RENAME TO n",
+    );
 }
 
 /// Rewritten, the names of others are just absent.

@@ -7,9 +7,30 @@ use std::cell::RefCell;
 
 fn name() -> impl Strategy<Value = String> {
     select(vec![
-        "cases", "notes", "x", "c", "m8__cases", "m8__notes", "m8__seen", "m77__cases", "M8__CASES", "tokens",
-        "m7__cases", "m7__notes", "sqlite_master", "sqlite_sequence", "sqlite_stat1", "main.m8__cases", "json_each",
-        "\"m8__cases\"", "[tokens]", "pragma_table_list", "dbstat", "temp.x", "m8__by_secret", "m8__log",
+        "cases",
+        "notes",
+        "x",
+        "c",
+        "m8__cases",
+        "m8__notes",
+        "m8__seen",
+        "m77__cases",
+        "M8__CASES",
+        "tokens",
+        "m7__cases",
+        "m7__notes",
+        "sqlite_master",
+        "sqlite_sequence",
+        "sqlite_stat1",
+        "main.m8__cases",
+        "json_each",
+        "\"m8__cases\"",
+        "[tokens]",
+        "pragma_table_list",
+        "dbstat",
+        "temp.x",
+        "m8__by_secret",
+        "m8__log",
     ])
     .prop_map(str::to_owned)
 }

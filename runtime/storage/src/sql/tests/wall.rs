@@ -138,7 +138,9 @@ fn the_schema() {
 
 #[test]
 fn functions() {
-    for call in ["load_extension('x')", "fts3_tokenizer('simple')", "last_insert_rowid()", "changes()", "sqlite_version()"] {
+    for call in
+        ["load_extension('x')", "fts3_tokenizer('simple')", "last_insert_rowid()", "changes()", "sqlite_version()"]
+    {
         check(&format!("SELECT {call}"));
         check(&format!("UPDATE m7__cases SET title = {call}"));
         check(&format!("CREATE TABLE m7__x (y DEFAULT ({call}))"));
