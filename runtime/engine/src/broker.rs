@@ -11,7 +11,7 @@ use crate::entry::is_refusal;
 use crate::failure::{self, Followed, Named};
 use crate::handles::{self, Entry, Side};
 use crate::lane::Lane;
-use crate::run::{Lease, Run};
+use crate::run::{Lease, Ran, Run};
 use station_kernel::graph::{Found, FunctionLink, Link, ModuleLink, NodeIndex};
 use station_kernel::tree::{Called, Ended, Entered};
 use station_model::{Code, Failure, Function};
@@ -86,7 +86,7 @@ impl<'a> Crossing<'a> {
         let lent = available.min(self.run.node(self.link.provider)?.settings.limits.fuel);
         let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
         let outcome = self.cross(caller, lent, args, results);
-        let outcome = outcome.map(|used| (used, is_refusal(results)));
+        let outcome = outcome.map(|used| (is_refusal(results), used));
         charge(caller, leave(self.run, entered, lent, &outcome));
         outcome.map(drop).map_err(|(named, _)| named.failure)
     }
@@ -224,7 +224,7 @@ pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> was
     let entered = run.tree.enter(entry.node, Called::Drop { export }).map_err(follow)?;
     let own = run.tree.graph.node(entry.node).map_or(u64::MAX, |node| node.settings.limits.fuel);
     let lent = spendable(&caller).min(own);
-    let outcome = destroy(&run, &entry, lent).map(|used| (used, false));
+    let outcome = destroy(&run, &entry, lent).map(|used| (false, used));
     charge(&mut caller, leave(&run, entered, lent, &outcome));
     outcome.map(drop).map_err(|(named, _)| follow(named.failure))
 }
@@ -247,12 +247,12 @@ fn exporting(run: &Run, node: NodeIndex) -> usize {
     exports.and_then(|exports| exports.iter().position(|export| !export.resources.is_empty())).unwrap_or(0)
 }
 
-/// Tells the tree how a call ended: with the fuel that it used, and whether it answered with an `err`. Returns what
-/// to charge for it.
-pub(crate) fn leave(run: &Run, entered: Entered, lent: u64, outcome: &Result<(u64, bool), (Named, u64)>) -> u64 {
+/// Tells the tree how a call ended; one that did not fail says whether it answered with an `err`. Returns what to
+/// charge for it.
+pub(crate) fn leave(run: &Run, entered: Entered, lent: u64, outcome: &Ran<bool>) -> u64 {
     let (used, ended) = match outcome {
-        Ok((used, false)) => (*used, Ended::Returned),
-        Ok((used, true)) => (*used, Ended::Refused),
+        Ok((false, used)) => (*used, Ended::Returned),
+        Ok((true, used)) => (*used, Ended::Refused),
         Err((named, used)) if named.own => (*used, Ended::Failed(&named.failure, named.at.clone())),
         Err((named, used)) => (*used, Ended::Followed(named.failure.code, named.at.clone())),
     };

@@ -12,7 +12,7 @@ use crate::live::{Live, Making};
 use crate::migrations;
 use crate::module::Module;
 use crate::pool::Pool;
-use crate::run::{EndOfTree, Lease, Run};
+use crate::run::{EndOfTree, Lease, Ran, Run};
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
 use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
@@ -276,7 +276,7 @@ impl Executor for Engine {
         let entered = tree.enter(tree.root, tree.called.clone())?;
         let (answer, outcome) = split(root(&run, entry));
         broker::leave(&run, entered, tree.fuel, &outcome);
-        let stays = matches!(outcome, Ok((_, false)));
+        let stays = matches!(outcome, Ok((false, _)));
         outcome.map_err(|(named, _)| named.failure)?;
         tree.end_unit(stays)?;
         run.keep_instances();
@@ -301,15 +301,15 @@ impl Executor for Engine {
 }
 
 /// The answer, and how the call ended.
-fn split(outcome: Result<(Answer, u64), (Named, u64)>) -> (Option<Value>, Result<(u64, bool), (Named, u64)>) {
+fn split(outcome: Ran<Answer>) -> (Option<Value>, Ran<bool>) {
     match outcome {
-        Ok((answer, used)) => (answer.json, Ok((used, answer.refused))),
+        Ok((answer, used)) => (answer.json, Ok((answer.refused, used))),
         Err(failed) => (None, Err(failed)),
     }
 }
 
 /// Runs the root instance. Answers with the fuel that the whole tree used, also when it failed.
-fn root(run: &Arc<Run>, entry: Entry) -> Result<(Answer, u64), (Named, u64)> {
+fn root(run: &Arc<Run>, entry: Entry) -> Ran<Answer> {
     let (node, fuel) = (run.tree.root, run.tree.fuel);
     let mut lease = run.lease(node, fuel)?;
     let target = match run.tree.called {
@@ -320,12 +320,7 @@ fn root(run: &Arc<Run>, entry: Entry) -> Result<(Answer, u64), (Named, u64)> {
     settle_root(run, lease, fuel, outcome)
 }
 
-fn settle_root(
-    run: &Arc<Run>,
-    mut lease: Lease,
-    fuel: u64,
-    outcome: wasmtime::Result<Answer>,
-) -> Result<(Answer, u64), (Named, u64)> {
+fn settle_root(run: &Arc<Run>, mut lease: Lease, fuel: u64, outcome: wasmtime::Result<Answer>) -> Ran<Answer> {
     let used = lease.live.used(fuel);
     match outcome {
         Ok(_) if used > fuel => {

@@ -13,6 +13,9 @@ use station_model::{Code, Failure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// What a call came to: what it answered, or what went wrong; and the fuel that it used, either way.
+pub(crate) type Ran<T> = Result<(T, u64), (Named, u64)>;
+
 /// One running call tree.
 pub(crate) struct Run {
     pub(crate) tree: Arc<Tree<Engine>>,

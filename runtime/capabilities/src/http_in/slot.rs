@@ -55,6 +55,14 @@ pub(super) struct Finish {
     respond: Respond,
 }
 
+impl Inside {
+    /// Lets an answer go, if none has gone before.
+    fn answer(&mut self, answer: Result<Response<AnswerBody>, Failure>) {
+        let Some(respond) = self.respond.take() else { return };
+        let _client_may_be_gone = respond.send(answer);
+    }
+}
+
 impl Slot {
     pub(super) fn new(respond: Respond) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Inside { respond: Some(respond), held: None })))
@@ -81,12 +89,10 @@ impl Slot {
         match unit.begin_response() {
             Ok(true) => {
                 let response = response.map(|body| AnswerBody::new(body, verdict, delivered));
-                let _client_may_be_gone = inside.respond.take().map(|respond| respond.send(Ok(response)));
+                inside.answer(Ok(response));
             }
             Ok(false) => inside.held = Some(hold(response, verdict, delivered)),
-            Err(failure) => {
-                let _client_may_be_gone = inside.respond.take().map(|respond| respond.send(Err(failure)));
-            }
+            Err(failure) => inside.answer(Err(failure)),
         }
     }
 

@@ -307,7 +307,11 @@ fn act(tree: &Tree<Fake>, steps: &[Step], now: &mut Numbers) {
                 let before = now.clone();
                 let ended: fn(&Failure) -> Ended<'_> =
                     if *ok { |_| Ended::Returned } else { |trap| Ended::Failed(trap, vec![]) };
-                nested(tree, || Ok(act(tree, inside, now)), ended);
+                let work = || {
+                    act(tree, inside, now);
+                    Ok(())
+                };
+                nested(tree, work, ended);
                 if !*ok {
                     *now = before;
                 }
