@@ -19,6 +19,7 @@ pub struct Disk {
     harm: Option<Harm>,
     trace: Option<PathBuf>,
     sync_delay: Duration,
+    syncs_not: bool,
 }
 
 /// What happens to which operation. Writes, syncs, truncations, opening for writing, removing, renaming and making
@@ -59,8 +60,10 @@ pub enum How {
 
 impl Disk {
     /// A disk that does harm.
-    pub fn harming(harm: Harm) -> Self {
-        Self { harm: Some(harm), ..Self::default() }
+    #[must_use]
+    pub fn harming(mut self, harm: Harm) -> Self {
+        self.harm = Some(harm);
+        self
     }
 
     /// A disk that tells everything to this file and to one beside it, both new at each start.
@@ -75,6 +78,15 @@ impl Disk {
     #[must_use]
     pub fn with_slow_syncs(mut self, by: Duration) -> Self {
         self.sync_delay = by;
+        self
+    }
+
+    /// A disk whose syncs do nothing but count, fail and be told of. What a killed process has written stays in the
+    /// system's memory, and a power cut is made from what was told, so a test of either needs no sync of the machine's
+    /// own disk, which takes a tenth of a second where a build keeps it busy.
+    #[must_use]
+    pub fn without_syncing(mut self) -> Self {
+        self.syncs_not = true;
         self
     }
 
@@ -94,6 +106,7 @@ impl Disk {
             [file.clone(), Trace::data_file(file)].iter().for_each(|old| drop(std::fs::remove_file(old)));
             variables.push(("STATION_SHIM_TRACE", file.into()));
         }
+        variables.extend(self.syncs_not.then(|| ("STATION_SHIM_SYNC_NOT", "1".into())));
         variables.push(("STATION_SHIM_SYNC_DELAY_US", self.sync_delay.as_micros().to_string().into()));
         variables
     }

@@ -2,8 +2,8 @@
 
 use super::client::Client;
 use super::workload::{History, Mark, Outcome, Workload};
-use super::{WORKLOADS, assert_no_panic, prepared, seed};
-use station_testkit::{Disk, Files, Harm, How, NotStarted, Of, Seed, Station, Trace, read_files, write_files};
+use super::{WORKLOADS, assert_no_panic, disk, prepared, seed};
+use station_testkit::{Files, Harm, How, NotStarted, Of, Seed, Station, Trace, read_files, write_files};
 
 /// Nothing that is harmed here does half as many.
 const OPERATIONS_MAX: u64 = 2_000;
@@ -79,13 +79,13 @@ fn harm(station: &mut Station, stage: &Stage<'_>, harm: Harm) -> bool {
     let when = format!("{}, {harm:?}", stage.name);
     let trace = station.folder().join("trace");
     write_files(&stage.before, &station.data());
-    station.set_disk(Some(Disk::harming(harm).traced(&trace)));
+    station.set_disk(Some(disk().harming(harm).traced(&trace)));
     let history = match station.try_start() {
         Ok(_) => work(station, stage, harm, &when),
         Err(ended) => told_why(&ended, harm, &when),
     };
     station.kill();
-    station.set_disk(None);
+    station.set_disk(Some(disk()));
     station.start();
     look(station, stage, &history, &when);
     station.kill();

@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::load::Load;
 use super::workload::{History, Mark, Workload};
-use super::{DATABASE, WAL, WORKLOADS, assert_no_panic, assert_sound, prepared, seed, setting};
+use super::{DATABASE, WAL, WORKLOADS, assert_no_panic, assert_sound, disk, prepared, seed, setting};
 use station_testkit::{
     Disk, Files, Harm, How, Loss, Of, Seed, Station, Trace, What, after_power_cut, read_files, write_files,
 };
@@ -29,9 +29,9 @@ struct Run {
 }
 
 /// Runs the load on this disk.
-fn run(station: &mut Station, workload: &dyn Workload, disk: Disk) -> Run {
+fn run(station: &mut Station, workload: &dyn Workload, on: Disk) -> Run {
     let (before, file) = (read_files(&station.data()), station.folder().join("trace"));
-    station.set_disk(Some(disk.traced(&file)));
+    station.set_disk(Some(on.traced(&file)));
     station.start();
     let client = Client::of(station);
     let mut shown = Vec::new();
@@ -39,12 +39,12 @@ fn run(station: &mut Station, workload: &dyn Workload, disk: Disk) -> Run {
         shown = read_along(workload, &client, told);
     });
     station.kill();
-    station.set_disk(None);
+    station.set_disk(Some(disk()));
     Run { before, trace: Trace::read(&file), history, shown }
 }
 
 fn run_on_a_good_disk(station: &mut Station, workload: &dyn Workload) -> Run {
-    let run = run(station, workload, Disk::default());
+    let run = run(station, workload, disk());
     let (acknowledged, all) = (run.history.acknowledged.len(), load(workload).writers * load(workload).each_max);
     assert_eq!(acknowledged, all as usize, "a station on a good disk refused something");
     assert!(!run.shown.is_empty(), "nobody read anything");
@@ -167,10 +167,12 @@ fn a_sync_that_failed_is_not_made_good_by_the_next() {
     for (name, workload) in WORKLOADS {
         let (mut seed, mut station) = (seed(), prepared(workload));
         let before = read_files(&station.data());
+        // A station that fails at its start has acknowledged nothing.
+        let first = syncs_of_a_start(&mut station) + 1;
         for _ in 0..setting("STATION_CRASH_SYNCS", 8).div_ceil(u64::from(workload.weight())) {
             write_files(&before, &station.data());
-            let harm = Harm { at: 5 + seed.below(30), of: Of::Syncs, how: How::Io, on: false };
-            let run = run(&mut station, workload, Disk::harming(harm));
+            let harm = Harm { at: first + seed.below(30), of: Of::Syncs, how: How::Io, on: false };
+            let run = run(&mut station, workload, disk().harming(harm));
             let harmed = run.trace.events.iter().position(|event| matches!(event.what, What::Harmed { .. }));
             let harmed = harmed.unwrap_or_else(|| panic!("{name}: there were fewer syncs than {harm:?}"));
             for _ in 0..3 {
@@ -181,4 +183,14 @@ fn a_sync_that_failed_is_not_made_good_by_the_next() {
         }
         assert_no_panic(&station);
     }
+}
+
+/// How many syncs the station makes until it is ready.
+fn syncs_of_a_start(station: &mut Station) -> u64 {
+    let file = station.folder().join("trace");
+    station.set_disk(Some(disk().traced(&file)));
+    station.start();
+    station.kill();
+    station.set_disk(Some(disk()));
+    Trace::read(&file).events.iter().filter(|event| matches!(event.what, What::Sync { .. })).count() as u64
 }
