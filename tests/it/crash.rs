@@ -18,6 +18,7 @@ mod keyvalue;
 mod killed;
 mod load;
 mod recorded;
+mod transfers;
 mod workload;
 
 use crate::station;
@@ -30,8 +31,11 @@ const DATABASE: &str = "station.db";
 const WAL: &str = "station.db-wal";
 
 /// What is tested on. The next workload is one line here and one file beside this one.
-const WORKLOADS: [(&str, &dyn Workload); 2] =
-    [("batches of keys", &keyvalue::Batches), ("deployments", &deployments::Deployments)];
+const WORKLOADS: [(&str, &dyn Workload); 3] = [
+    ("batches of keys", &keyvalue::Batches),
+    ("transfers", &transfers::Transfers),
+    ("deployments", &deployments::Deployments),
+];
 
 fn seed() -> Seed {
     Seed::from_env("STATION_CRASH_SEED")
