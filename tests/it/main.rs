@@ -18,6 +18,7 @@ mod crash;
 mod examples;
 mod failures;
 mod gateway;
+mod history;
 mod hostile;
 mod instances;
 mod linking;
