@@ -13,14 +13,14 @@ fn serving(route: &Value) -> Station {
 }
 
 #[track_caller]
-fn route_to(station: &Station, module: &str, route: &Value) {
+pub(crate) fn route_to(station: &Station, module: &str, route: &Value) {
     let put = station.request("PUT", &format!("/v1/modules/{module}/routes")).json(&json!({"routes": [route]})).send();
     assert_eq!(put.status, 200, "{}", put.text());
 }
 
 /// What is remembered about a call. An answer can be complete before its call has ended.
 #[track_caller]
-fn record(station: &Station, id: &str) -> Value {
+pub(crate) fn record(station: &Station, id: &str) -> Value {
     until("the call to be recorded", || {
         let answer = station.request("GET", &format!("/v1/calls/{id}")).send();
         (answer.status == 200).then(|| answer.json())

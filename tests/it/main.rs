@@ -18,6 +18,7 @@ mod crash;
 mod examples;
 mod failures;
 mod gateway;
+mod held_responses;
 mod history;
 mod hostile;
 mod instances;

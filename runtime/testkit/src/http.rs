@@ -127,6 +127,14 @@ impl Exchange {
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
+    /// True when the first byte of the answer is here.
+    pub fn has_begun(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        seen.is_ok_and(|bytes| bytes > 0)
+    }
+
     /// Reads the answer to its end.
     pub fn answer(self) -> std::io::Result<Answer> {
         let mut reader = BufReader::new(self.stream);

@@ -1,0 +1,237 @@
+//! What the public is told by a call that writes: after the commit, as a whole, or not at all.
+//!
+//! `http-writer` does what the path says, from left to right. Where a test needs a call to stand still it lets it ask
+//! something of [`Outside`], which answers when the test says so.
+
+use crate::gateway::{record, route_to};
+use crate::station;
+use serde_json::json;
+use station_testkit::http::{Answer, Exchange};
+use station_testkit::{Station, until};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+/// Longer than any test takes.
+const LONG: &str = "30s";
+
+/// A station that serves `http-writer`, which may write for so long and ask `outside`.
+fn serving(write_max: &str, outside: &Outside) -> Station {
+    let station = station().config(&format!("limits: {{ deadline: 1m }}\nunit: {{ write-max: {write_max} }}")).start();
+    station.deploy("http-writer");
+    station.cli(&["grant", "http-writer", &format!("http://127.0.0.1:{}", outside.port())]).ok();
+    assert_eq!(station.state("http-writer"), "ready", "{:#}", station.show("http-writer"));
+    route_to(&station, "http-writer", &json!({"path": "/"}));
+    station
+}
+
+/// A server beside the station, one question at a time.
+struct Outside(TcpListener);
+
+/// A question that waits for its answer.
+struct Asked(TcpStream);
+
+impl Outside {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// Waits until somebody asks.
+    #[track_caller]
+    fn asked(&self) -> Asked {
+        Asked(until("a question", || self.0.accept().ok()).0)
+    }
+
+    fn was_asked(&self) -> bool {
+        self.0.accept().is_ok()
+    }
+}
+
+impl Asked {
+    fn answer(mut self) {
+        self.0.set_nonblocking(false).unwrap();
+        let (mut asked, mut bytes) = (Vec::new(), [0; 1024]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            let read = self.0.read(&mut bytes).unwrap();
+            assert!(read > 0, "who asked has gone");
+            asked.extend(&bytes[..read]);
+        }
+        self.0.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    }
+}
+
+#[track_caller]
+fn get(station: &Station, path: &str) -> Answer {
+    station.gateway("GET", path).send()
+}
+
+fn start(station: &Station, path: &str) -> Exchange {
+    station.gateway("GET", path).start()
+}
+
+/// How many rows are there, for everybody.
+#[track_caller]
+fn rows(station: &Station) -> u64 {
+    let answer = get(station, "/answer=200/rows");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.text().parse().expect("a number")
+}
+
+/// Checks that there is no whole answer, and why by the station's own record.
+#[track_caller]
+fn assert_cut(station: &Station, exchange: Exchange, code: &str) {
+    let answer = exchange.answer().expect("the head of an answer");
+    assert!(!answer.complete, "the answer ended as if nothing had happened: {}", answer.text());
+    let record = record(station, answer.header("station-call").expect("the call's id"));
+    assert_eq!(record["outcome"], code, "{record:#}");
+}
+
+#[test]
+fn an_error_of_the_server_undoes_what_the_call_wrote_and_any_other_answer_keeps_it() {
+    let station = serving(LONG, &Outside::new());
+    for status in [500, 503, 599] {
+        let answer = get(&station, &format!("/write/answer={status}/say=sorry"));
+        assert_eq!((answer.status, answer.text().as_str(), answer.complete), (status, "sorry", true));
+        assert_eq!(rows(&station), 0, "after {status}");
+        let record = record(&station, answer.header("station-call").unwrap());
+        assert_eq!(record["unit"]["outcome"], "rolled-back", "{record:#}");
+    }
+    for (rows_then, status) in [200, 303, 404, 499].into_iter().enumerate() {
+        assert_eq!(get(&station, &format!("/write/answer={status}/say=done")).status, status);
+        assert_eq!(rows(&station), rows_then as u64 + 1, "after {status}");
+    }
+}
+
+#[test]
+fn the_answer_of_a_call_that_wrote_leaves_after_the_commit_and_whole() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let fetch = format!("fetch={}", outside.port());
+    let streams = start(&station, &format!("/read/answer=200/say=one/{fetch}/say=two"));
+    let asked = outside.asked();
+    until("the first byte of an answer that is not held", || streams.has_begun().then_some(()));
+    asked.answer();
+    assert_eq!(streams.answer().unwrap().text(), "onetwo");
+
+    let held = start(&station, &format!("/write/answer=200/say=one/{fetch}/say=two/rows"));
+    let asked = outside.asked();
+    assert_eq!(rows(&station), 0, "others see what is not committed");
+    assert!(!held.has_begun(), "the answer has begun before the commit");
+    asked.answer();
+    let answer = held.answer().unwrap();
+    assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "onetwo1", true));
+    assert_eq!(rows(&station), 1);
+
+    let failed = start(&station, &format!("/write/answer=200/say=one/{fetch}/trap"));
+    outside.asked().answer();
+    failed.answer().unwrap().problem(500, "call.trap");
+    assert_eq!(rows(&station), 1, "nobody has seen half of the answer, and nothing is there");
+}
+
+#[test]
+fn an_answer_whose_commit_fails_is_the_failure() {
+    let station = serving(LONG, &Outside::new());
+    let answer = get(&station, "/owe/answer=200/say=done");
+    assert!(answer.status >= 400, "{} {}", answer.status, answer.text());
+    answer.problem(answer.status, "sql.constraint");
+    assert_eq!(get(&station, "/write/answer=200/rows").text(), "1", "nothing is in the way of the next");
+}
+
+#[test]
+fn an_answer_that_is_too_big_to_hold_undoes_what_the_call_wrote() {
+    let station = serving(LONG, &Outside::new());
+    get(&station, "/write/answer=200/kib=1025").problem(500, "unit.response_too_big");
+    assert_eq!(rows(&station), 0);
+    let fits = get(&station, "/write/answer=200/kib=1024");
+    assert_eq!((fits.status, fits.body.len(), fits.complete), (200, 1 << 20, true));
+    assert_eq!(rows(&station), 1);
+    assert_eq!(get(&station, "/read/answer=200/kib=2000").body.len(), 2_000 << 10, "what only reads is not held");
+}
+
+#[test]
+fn after_the_answer_has_begun_nothing_can_be_written() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    for path in ["", "read/"] {
+        let exchange =
+            start(&station, &format!("/{path}answer=200/say=done/fetch={}/write/say=really", outside.port()));
+        let asked = outside.asked();
+        until("the answer to begin", || exchange.has_begun().then_some(()));
+        asked.answer();
+        assert_cut(&station, exchange, "unit.response_started");
+        assert_eq!(rows(&station), 0);
+    }
+}
+
+#[test]
+fn a_trap_after_the_first_byte_cuts_the_connection() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let exchange = start(&station, &format!("/read/answer=200/say=one/fetch={}/trap", outside.port()));
+    let asked = outside.asked();
+    until("the answer to begin", || exchange.has_begun().then_some(()));
+    asked.answer();
+    assert_cut(&station, exchange, "call.trap");
+}
+
+#[test]
+fn a_writer_that_sleeps_is_ended_and_the_next_gets_its_turn() {
+    let outside = Outside::new();
+    let station = serving("2s", &outside);
+    let sleeper = start(&station, &format!("/write/fetch={}/sleep=50000/answer=200", outside.port()));
+    let asked = outside.asked();
+    let next = start(&station, "/write/answer=200/rows");
+    asked.answer();
+    sleeper.answer().unwrap().problem(503, "unit.too_long");
+    let next = next.answer().unwrap();
+    assert_eq!((next.status, next.text().as_str()), (200, "1"), "what the sleeper wrote is gone");
+    let sleeper = start(&station, &format!("/write/answer=200/say=one/fetch={}/sleep=50000", outside.port()));
+    outside.asked().answer();
+    sleeper.answer().unwrap().problem(503, "unit.too_long");
+    assert_eq!(rows(&station), 1);
+}
+
+#[test]
+fn a_call_that_asked_outside_is_not_run_again() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let reader = start(&station, &format!("/read/fetch={}/write/answer=200", outside.port()));
+    let asked = outside.asked();
+    assert_eq!(get(&station, "/write/answer=200").status, 200);
+    asked.answer();
+    reader.answer().unwrap().problem(409, "unit.conflict");
+    assert!(!outside.was_asked(), "the question was sent twice");
+    assert_eq!(rows(&station), 1);
+}
+
+/// Who is run again cannot be chosen from outside: somebody who has read before the holder of the lock commits. So
+/// several try at once, until it has happened.
+#[test]
+fn a_request_that_conflicts_is_served_again_from_its_first_byte() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let body = "what the client sent ".repeat(100);
+    let post = || station.gateway("POST", "/body/read/write/answer=200/echo").body(body.clone()).send();
+    let round = |round: u64| {
+        let holder = start(&station, &format!("/write/fetch={}/answer=200", outside.port()));
+        let asked = outside.asked();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let others: Vec<_> = (0..6).map(|_| scope.spawn(post)).collect();
+            until("all to run", || (station.running() == 7).then_some(()));
+            asked.answer();
+            others.into_iter().map(|other| other.join().unwrap()).collect()
+        });
+        assert_eq!(holder.answer().unwrap().status, 200);
+        assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == body));
+        assert_eq!(rows(&station), 7 * (round + 1), "each has written once");
+        let reran = |answer: &Answer| record(&station, answer.header("station-call").unwrap())["unit"]["reran"] == true;
+        answers.iter().any(reran)
+    };
+    assert!((0..20).any(round), "nothing was run again");
+}
