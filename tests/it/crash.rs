@@ -23,7 +23,7 @@ mod workload;
 
 use crate::station;
 use client::Client;
-use station_testkit::{Disk, Seed, Station};
+use station_testkit::{Disk, Seed, Station, Trace, What, read_files, write_files};
 use std::path::Path;
 use workload::Workload;
 
@@ -47,7 +47,7 @@ fn setting(variable: &str, default: u64) -> u64 {
 }
 
 /// A disk that behaves well, and is not the machine's.
-fn disk() -> Disk {
+pub(crate) fn disk() -> Disk {
     Disk::default().without_syncing()
 }
 
@@ -59,6 +59,19 @@ fn prepared(workload: &dyn Workload) -> Station {
     assert!(workload.prepare(&Client::of(&station)), "a healthy station refuses the workload");
     station.kill();
     station
+}
+
+/// How many syncs a station that is stopped makes until it is ready. Its files are as before then, and its empty folders
+/// gone, which a start makes anew.
+pub(crate) fn syncs_of_a_start(station: &mut Station) -> u64 {
+    let (before, file) = (read_files(&station.data()), station.folder().join("trace"));
+    write_files(&before, &station.data());
+    station.set_disk(Some(disk().traced(&file)));
+    station.start();
+    station.kill();
+    station.set_disk(Some(disk()));
+    write_files(&before, &station.data());
+    Trace::read(&file).events.iter().filter(|event| matches!(event.what, What::Sync { .. })).count() as u64
 }
 
 /// Looks at a copy, because who opens the database tidies it.

@@ -3,11 +3,12 @@
 //! `http-writer` does what the path says, from left to right. Where a test needs a call to stand still it lets it ask
 //! something of [`Outside`], which answers when the test says so.
 
+use crate::crash::{disk, syncs_of_a_start};
 use crate::gateway::{record, route_to};
 use crate::station;
 use serde_json::json;
 use station_testkit::http::{Answer, Exchange};
-use station_testkit::{Station, until};
+use station_testkit::{Harm, How, Of, Station, until};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -141,6 +142,25 @@ fn an_answer_whose_commit_fails_is_the_failure() {
     assert!(answer.status >= 400, "{} {}", answer.status, answer.text());
     answer.problem(answer.status, "sql.constraint");
     assert_eq!(get(&station, "/write/answer=200/rows").text(), "1", "nothing is in the way of the next");
+}
+
+/// The first sync after a start is that of the log's new head, within the commit; the second is the one that all wait
+/// for.
+#[test]
+fn an_answer_whose_commit_is_not_on_the_disk_is_a_failure() {
+    for (after, status, code) in [(1, 503, "station.read_only"), (2, 500, "station.internal")] {
+        let mut station = serving(LONG, &Outside::new());
+        get(&station, "/write/answer=200");
+        station.kill();
+        let at = syncs_of_a_start(&mut station) + after;
+        station.set_disk(Some(disk().harming(Harm { at, of: Of::Syncs, how: How::Io, on: true })));
+        station.start();
+        assert_eq!(get(&station, "/answer=200/rows").text(), "1", "what only reads needs no sync");
+        get(&station, "/write/answer=200/say=done").problem(status, code);
+        let read = get(&station, "/answer=200/rows");
+        assert!(read.status >= 500, "what may not be on the disk was shown: {}", read.text());
+        station.is_alive();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::load::Load;
 use super::workload::{History, Mark, Workload};
-use super::{DATABASE, WAL, WORKLOADS, assert_no_panic, assert_sound, disk, prepared, seed, setting};
+use super::{DATABASE, WAL, WORKLOADS, assert_no_panic, assert_sound, disk, prepared, seed, setting, syncs_of_a_start};
 use station_testkit::{
     Disk, Files, Harm, How, Loss, Of, Seed, Station, Trace, What, after_power_cut, read_files, write_files,
 };
@@ -183,14 +183,4 @@ fn a_sync_that_failed_is_not_made_good_by_the_next() {
         }
         assert_no_panic(&station);
     }
-}
-
-/// How many syncs the station makes until it is ready.
-fn syncs_of_a_start(station: &mut Station) -> u64 {
-    let file = station.folder().join("trace");
-    station.set_disk(Some(disk().traced(&file)));
-    station.start();
-    station.kill();
-    station.set_disk(Some(disk()));
-    Trace::read(&file).events.iter().filter(|event| matches!(event.what, What::Sync { .. })).count() as u64
 }
