@@ -25,15 +25,15 @@ struct Example {
     route: Option<&'static str>,
     /// The modules without which there is nothing to show of it.
     needs: &'static [&'static str],
-    /// In Rust, so that it can be built wherever this program can.
+    /// Without it there is no demo.
     always: bool,
 }
 
 const EXAMPLES: [Example; 6] = [
-    Example { name: "audit", grants: &["wasi:keyvalue"], route: None, needs: &[], always: true },
+    Example { name: "audit", grants: &["station:sql"], route: None, needs: &[], always: true },
     Example {
         name: "dossiers",
-        grants: &["wasi:keyvalue", "lexorbital:audit@audit"],
+        grants: &["station:sql", "lexorbital:audit@audit"],
         route: None,
         needs: &[],
         always: true,
@@ -94,12 +94,12 @@ pub(crate) fn start(options: &Options) -> Result<()> {
     become_station(&station, &config)
 }
 
-/// The examples that could be built here. Those in JavaScript and Python only where their tools are.
+/// The examples that could be built here. Those that the demo can do without only where their tools are.
 fn build_examples() -> Result<Vec<&'static Example>> {
-    let rust: Vec<_> =
+    let always: Vec<_> =
         EXAMPLES.iter().filter(|example| example.always).map(|example| example.name.to_owned()).collect();
-    guests::run(&rust)?;
-    let mut there: Vec<&str> = rust.iter().map(String::as_str).collect();
+    guests::run(&always)?;
+    let mut there: Vec<&str> = always.iter().map(String::as_str).collect();
     for example in EXAMPLES.iter().filter(|example| !example.always) {
         match guests::run(&[example.name.to_owned()]) {
             Ok(()) => there.push(example.name),
@@ -199,7 +199,8 @@ fn what_to_try(station: &Path, ready: &Ready) -> String {
         "
 A station is running. In another terminal:
 
-  1. Open a case through the public gateway (portal calls dossiers, dossiers calls audit):
+  1. Open a case through the public gateway (portal calls dossiers, dossiers calls audit; the case
+     file and the line in the journal are written in one transaction, by Rust and by Python):
      curl -si {gateway}/dossiers -d '{{\"title\":\"Smith v. Jones\",\"client\":\"Ann Smith\",\"kind\":\"appeal\"}}'
 
   For the next two:

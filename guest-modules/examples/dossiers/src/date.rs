@@ -19,17 +19,15 @@ pub fn of_seconds(seconds: u64) -> String {
 
 /// Whether a text is a day that exists.
 pub fn is_valid(text: &str) -> bool {
-    parse(text).is_some_and(|(year, month, day)| {
-        (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month)
-    })
+    parse(text)
+        .is_some_and(|(year, month, day)| (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month))
 }
 
 fn parse(text: &str) -> Option<(u64, u64, u64)> {
     let mut parts = text.split('-');
     let mut part = |length: usize| {
-        let digits = parts.next().filter(|part| {
-            part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit())
-        })?;
+        let digits =
+            parts.next().filter(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))?;
         digits.parse::<u64>().ok()
     };
     let date = (part(4)?, part(2)?, part(2)?);
@@ -70,16 +68,7 @@ mod tests {
         for day in ["2024-02-29", "2025-12-31", "0001-01-01"] {
             assert!(is_valid(day), "{day}");
         }
-        for day in [
-            "2025-02-29",
-            "2025-13-01",
-            "2025-00-10",
-            "2025-01-00",
-            "25-01-01",
-            "2025-1-1",
-            "2025-01-01-",
-            "",
-        ] {
+        for day in ["2025-02-29", "2025-13-01", "2025-00-10", "2025-01-00", "25-01-01", "2025-1-1", "2025-01-01-", ""] {
             assert!(!is_valid(day), "{day}");
         }
     }

@@ -1,16 +1,13 @@
-//! Case files over any storage of keys and values.
+//! Case files in their tables. `migrations/` says what those look like.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::date;
+use crate::draft::{self, Draft};
+use crate::rows::{Columns, execute, optional_text, query, text};
+use crate::station::sql::database::{Row, Value, last_insert_rowid};
 
 /// Most case files of one page.
 const PAGE_MAX: u32 = 100;
-/// Longest text of a field, in bytes.
-const TEXT_BYTES_MAX: usize = 500;
-/// Most labels of one case file.
-const LABELS_MAX: usize = 20;
 
 /// Why a request was refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,298 +18,118 @@ pub enum Error {
     Storage(String),
 }
 
-/// What is needed to open a case file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Draft {
-    pub title: String,
-    pub client: String,
-    pub kind: String,
-    pub labels: Vec<String>,
-    pub deadline: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    pub id: String,
+    pub number: i64,
     pub draft: Draft,
     pub opened: String,
     pub closed: Option<String>,
 }
 
-/// Where the files are kept; errors in words.
-pub trait Storage {
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
-    fn write(&self, key: &str, value: &[u8]) -> Result<(), String>;
-}
-
-pub struct Files<S> {
-    storage: S,
-}
-
-impl<S: Storage> Files<S> {
-    pub fn new(storage: S) -> Self {
-        Self { storage }
-    }
-
-    /// Opens a case file under the next number.
-    pub fn open(&self, draft: Draft, today: &str) -> Result<File, Error> {
-        let draft = checked(draft)?;
-        let number = self.count()? + 1;
-        let file = File {
-            id: id(number),
-            draft,
-            opened: today.to_owned(),
-            closed: None,
-        };
-        self.write(&key(number), &file)?;
-        self.write("count", &number)?;
-        Ok(file)
-    }
-
-    pub fn get(&self, id: &str) -> Result<File, Error> {
-        let unknown = || Error::NotFound(id.to_owned());
-        self.read(&key(number(id).ok_or_else(unknown)?))?
-            .ok_or_else(unknown)
-    }
-
-    /// Case files after an id, and where the next page begins.
-    pub fn list(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<(Vec<File>, Option<String>), Error> {
-        let start = match after {
-            None => 0,
-            Some(text) => number(text)
-                .ok_or_else(|| Error::Invalid(vec![format!("`{text}` is not an id")]))?,
-        };
-        let end = self.count()?;
-        let last = start
-            .saturating_add(limit.clamp(1, PAGE_MAX).into())
-            .min(end);
-        let found = (start.saturating_add(1)..=last)
-            .map(|number| self.get(&id(number)))
-            .collect::<Result<_, _>>()?;
-        Ok((found, (last < end).then(|| id(last))))
-    }
-
-    pub fn close(&self, id: &str, reason: &str, today: &str) -> Result<File, Error> {
-        let mut mistakes = Vec::new();
-        check_text(&mut mistakes, "reason", reason);
-        refuse(mistakes)?;
-        let mut file = self.get(id)?;
-        if file.closed.is_some() {
-            return Err(Error::Closed(id.to_owned()));
-        }
-        file.closed = Some(today.to_owned());
-        self.write(&key(number(id).unwrap_or_default()), &file)?;
-        Ok(file)
-    }
-
-    fn count(&self) -> Result<u64, Error> {
-        Ok(self.read("count")?.unwrap_or(0))
-    }
-
-    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        let Some(bytes) = self.storage.read(key).map_err(Error::Storage)? else {
-            return Ok(None);
-        };
-        let value = serde_json::from_slice(&bytes);
-        value
-            .map(Some)
-            .map_err(|error| Error::Storage(format!("reading {key}: {error}")))
-    }
-
-    fn write(&self, key: &str, value: &impl Serialize) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(value).map_err(|error| Error::Storage(error.to_string()))?;
-        self.storage.write(key, &bytes).map_err(Error::Storage)
-    }
-}
-
-fn id(number: u64) -> String {
-    format!("LX-{number:06}")
-}
-
-/// The number in an id. Only the spelling that `id` gives is accepted, so that a file has one name.
-fn number(text: &str) -> Option<u64> {
-    text.strip_prefix("LX-")?
-        .parse()
-        .ok()
-        .filter(|number| id(*number) == text)
-}
-
-fn key(number: u64) -> String {
-    format!("dossier/{number:012}")
-}
-
-/// Trims, then checks everything before it answers, so that the caller sees all mistakes at once.
-fn checked(mut draft: Draft) -> Result<Draft, Error> {
-    for text in [&mut draft.title, &mut draft.client, &mut draft.kind] {
-        *text = text.trim().to_owned();
-    }
-    draft.labels.sort();
-    draft.labels.dedup();
-
-    let mut mistakes = Vec::new();
-    check_text(&mut mistakes, "title", &draft.title);
-    check_text(&mut mistakes, "client", &draft.client);
-    check_text(&mut mistakes, "kind", &draft.kind);
+/// Opens a case file under the next number, which the database gives.
+pub fn open(draft: Draft, today: &str) -> Result<File, Error> {
+    let draft = draft.checked().map_err(Error::Invalid)?;
+    execute(
+        "INSERT INTO dossiers (title, client, kind, deadline, opened) VALUES (?1, ?2, ?3, ?4, ?5)",
+        &[
+            text(&draft.title),
+            text(&draft.client),
+            text(&draft.kind),
+            optional_text(draft.deadline.as_deref()),
+            text(today),
+        ],
+    )?;
+    let number = last_insert_rowid();
     for label in &draft.labels {
-        check_text(&mut mistakes, "label", label);
+        execute("INSERT INTO labels (dossier, label) VALUES (?1, ?2)", &[Value::Integer(number), text(label)])?;
     }
-    if draft.labels.len() > LABELS_MAX {
-        mistakes.push(format!("there are more than {LABELS_MAX} labels"));
-    }
-    if draft
-        .deadline
-        .as_deref()
-        .is_some_and(|day| !date::is_valid(day))
-    {
-        mistakes.push("the deadline is not a day written YYYY-MM-DD".to_owned());
-    }
-    refuse(mistakes)?;
-    Ok(draft)
+    Ok(File { number, draft, opened: today.to_owned(), closed: None })
 }
 
-fn check_text(mistakes: &mut Vec<String>, field: &str, text: &str) {
-    if text.trim().is_empty() {
-        mistakes.push(format!("{field} is empty"));
-    } else if text.len() > TEXT_BYTES_MAX {
-        mistakes.push(format!("{field} is longer than {TEXT_BYTES_MAX} bytes"));
-    }
+pub fn get(id: &str) -> Result<File, Error> {
+    let unknown = || Error::NotFound(id.to_owned());
+    let number = crate::id::number(id).ok_or_else(unknown)?;
+    let found = after(number.saturating_sub(1), 1)?.into_iter().next();
+    found.filter(|file| file.number == number).ok_or_else(unknown)
 }
 
-fn refuse(mistakes: Vec<String>) -> Result<(), Error> {
-    if mistakes.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Invalid(mistakes))
-    }
+/// Case files after an id, and where the next page begins.
+pub fn list(after_id: Option<&str>, limit: u32) -> Result<(Vec<File>, Option<i64>), Error> {
+    let start = match after_id {
+        None => 0,
+        Some(text) => crate::id::number(text).ok_or_else(|| Error::Invalid(vec![format!("`{text}` is not an id")]))?,
+    };
+    // One more than asked for, to know whether there is a next page.
+    let limit = limit.clamp(1, PAGE_MAX);
+    let mut found = after(start, limit + 1)?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| more).map(|file| file.number);
+    Ok((found, next))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Memory(RefCell<BTreeMap<String, Vec<u8>>>);
-
-    impl Storage for Memory {
-        fn read(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-            Ok(self.0.borrow().get(key).cloned())
-        }
-
-        fn write(&self, key: &str, value: &[u8]) -> Result<(), String> {
-            self.0.borrow_mut().insert(key.to_owned(), value.to_vec());
-            Ok(())
-        }
+pub fn close(id: &str, reason: &str, today: &str) -> Result<File, Error> {
+    let mut mistakes = Vec::new();
+    draft::check_text(&mut mistakes, "reason", reason);
+    if !mistakes.is_empty() {
+        return Err(Error::Invalid(mistakes));
     }
-
-    fn draft(title: &str) -> Draft {
-        Draft {
-            title: title.into(),
-            client: "ACME".into(),
-            kind: "appeal".into(),
-            labels: vec![],
-            deadline: None,
-        }
+    let mut file = get(id)?;
+    let changed = execute(
+        "UPDATE dossiers SET closed = ?2 WHERE number = ?1 AND closed IS NULL",
+        &[Value::Integer(file.number), text(today)],
+    )?;
+    if changed == 0 {
+        return Err(Error::Closed(id.to_owned()));
     }
+    file.closed = Some(today.to_owned());
+    Ok(file)
+}
 
-    fn files(count: u32) -> Files<Memory> {
-        let files = Files::new(Memory::default());
-        for number in 1..=count {
-            files
-                .open(draft(&format!("case {number}")), "2025-01-02")
-                .unwrap();
-        }
-        files
-    }
-
-    #[test]
-    fn ids_are_given_in_order() {
-        let files = files(2);
-        assert_eq!(
-            files.open(draft("third"), "2025-01-02").unwrap().id,
-            "LX-000003"
-        );
-        assert_eq!(files.get("LX-000001").unwrap().draft.title, "case 1");
-    }
-
-    #[test]
-    fn unknown_ids_are_not_found() {
-        for id in ["LX-000002", "LX-1", "LX-+00001", "1", ""] {
-            assert_eq!(files(1).get(id), Err(Error::NotFound(id.to_owned())));
+/// At most so many case files after a number, in order.
+fn after(number: i64, limit: u32) -> Result<Vec<File>, Error> {
+    let rows = query(
+        "SELECT number, title, client, kind, deadline, opened, closed FROM dossiers \
+         WHERE number > ?1 ORDER BY number LIMIT ?2",
+        &[Value::Integer(number), Value::Integer(limit.into())],
+    )?;
+    let mut files = rows.into_iter().map(file).collect::<Result<Vec<_>, _>>()?;
+    if let Some(last) = files.last() {
+        let mut labels = labels(number, last.number)?;
+        for file in &mut files {
+            file.draft.labels = labels.remove(&file.number).unwrap_or_default();
         }
     }
+    Ok(files)
+}
 
-    #[test]
-    fn pages_follow_one_another() {
-        let files = files(3);
-        let (first, next) = files.list(None, 2).unwrap();
-        assert_eq!((first.len(), next.as_deref()), (2, Some("LX-000002")));
-        let (last, next) = files.list(next.as_deref(), 2).unwrap();
-        assert_eq!(
-            (last[0].id.as_str(), last.len(), next),
-            ("LX-000003", 1, None)
-        );
-        assert_eq!(files.list(Some("LX-999999"), 2).unwrap(), (vec![], None));
-        assert!(matches!(files.list(Some("x"), 2), Err(Error::Invalid(_))));
-    }
+/// A case file, still without its labels.
+fn file(row: Row) -> Result<File, Error> {
+    let mut columns = Columns::of(row);
+    Ok(File {
+        number: columns.integer()?,
+        draft: Draft {
+            title: columns.text()?,
+            client: columns.text()?,
+            kind: columns.text()?,
+            deadline: columns.optional_text()?,
+            labels: Vec::new(),
+        },
+        opened: columns.text()?,
+        closed: columns.optional_text()?,
+    })
+}
 
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let bad = Draft {
-            client: "x".repeat(501),
-            deadline: Some("tomorrow".into()),
-            ..draft("  ")
-        };
-        let Err(Error::Invalid(mistakes)) = files(0).open(bad, "2025-01-02") else {
-            panic!("accepted")
-        };
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
-        assert_eq!(files(0).list(None, 1).unwrap(), (vec![], None));
+/// The labels of all case files after one number up to another: one statement for a page rather than one per file.
+fn labels(after: i64, last: i64) -> Result<BTreeMap<i64, Vec<String>>, Error> {
+    let rows = query(
+        "SELECT dossier, label FROM labels WHERE dossier > ?1 AND dossier <= ?2 ORDER BY dossier, label",
+        &[Value::Integer(after), Value::Integer(last)],
+    )?;
+    let mut found: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        let mut columns = Columns::of(row);
+        found.entry(columns.integer()?).or_default().push(columns.text()?);
     }
-
-    #[test]
-    fn labels_are_sorted_and_kept_once() {
-        let labels = vec!["b".to_owned(), "a".to_owned(), "b".to_owned()];
-        let file = files(0)
-            .open(
-                Draft {
-                    labels,
-                    ..draft("x")
-                },
-                "2025-01-02",
-            )
-            .unwrap();
-        assert_eq!(file.draft.labels, ["a", "b"]);
-    }
-
-    #[test]
-    fn a_closed_file_stays_as_it_is() {
-        let files = files(1);
-        assert_eq!(
-            files
-                .close("LX-000001", "settled", "2025-03-04")
-                .unwrap()
-                .closed
-                .as_deref(),
-            Some("2025-03-04")
-        );
-        assert_eq!(
-            files.close("LX-000001", "again", "2025-03-05"),
-            Err(Error::Closed("LX-000001".into()))
-        );
-        assert!(matches!(
-            files.close("LX-000001", "", "2025-03-05"),
-            Err(Error::Invalid(_))
-        ));
-        assert!(matches!(
-            files.close("LX-000009", "x", "2025-03-05"),
-            Err(Error::NotFound(_))
-        ));
-    }
+    Ok(found)
 }

@@ -1,18 +1,22 @@
 //! Case files: open, read, list, close.
 //!
 //! Each change is told to the journal in the same unit of work: when the journal does not accept it, the change is an
-//! error too and nothing is kept. A trap in the journal arrives as `error.failed`, so this module can say so.
+//! error too and nothing is kept, neither here nor there. A trap in the journal arrives as `error.failed`, so this
+//! module can say so.
 //!
-//! The files live in the bucket `default`: `count` says how many there are, `dossier/<number>` are they. They are
-//! numbered in order and never deleted, so a page is a range of numbers and no listing of keys is needed.
+//! The files live in two tables, which `migrations/` makes. Files are numbered in order and never deleted, so a page
+//! begins where the one before ended.
 
 mod date;
+mod draft;
 mod files;
+mod id;
+mod rows;
 
 wit_bindgen::generate!({
     path: [
         "../../../wit/station-kernel",
-        "../../../wit/deps/keyvalue-draft",
+        "../../../wit/station-sql",
         "../../wit/lex-audit",
         "../../wit/lex-dossiers",
         "wit",
@@ -25,53 +29,39 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use exports::lexorbital::dossiers::files::{Dossier, Draft, Error, Guest, Page, Status};
 use lexorbital::audit::journal;
-use wasi::keyvalue::store::{self, Bucket};
 
-use files::{Files, Storage};
-
-const BUCKET: &str = "default";
+/// The station reads the migrations from sections of the component, before any code of ours runs.
+#[cfg_attr(target_arch = "wasm32", unsafe(link_section = "station:migration/V1__init.sql"))]
+#[used]
+static V1: [u8; include_bytes!("../migrations/V1__init.sql").len()] = *include_bytes!("../migrations/V1__init.sql");
 
 struct Module;
 
 impl Guest for Module {
     fn open(draft: Draft, actor: String) -> Result<Dossier, Error> {
-        let file = open()?.open(draft.into(), &today())?;
-        audit(&actor, "dossier.open", &file.id, &file.draft.title)?;
-        Ok(file.into())
+        let opened = Dossier::from(files::open(draft.into(), &today())?);
+        audit(&actor, "dossier.open", &opened.id, &opened.title)?;
+        Ok(opened)
     }
 
     fn get(id: String) -> Result<Dossier, Error> {
-        Ok(open()?.get(&id)?.into())
+        Ok(files::get(&id)?.into())
     }
 
     fn list(after: Option<String>, limit: u32) -> Result<Page, Error> {
-        let (found, next) = open()?.list(after.as_deref(), limit)?;
-        Ok(Page {
-            dossiers: found.into_iter().map(Dossier::from).collect(),
-            next,
-        })
+        let (found, next) = files::list(after.as_deref(), limit)?;
+        Ok(Page { dossiers: found.into_iter().map(Dossier::from).collect(), next: next.map(id::of) })
     }
 
     fn close(id: String, reason: String, actor: String) -> Result<Dossier, Error> {
-        let file = open()?.close(&id, &reason, &today())?;
-        audit(&actor, "dossier.close", &file.id, &reason)?;
-        Ok(file.into())
+        let closed = Dossier::from(files::close(&id, &reason, &today())?);
+        audit(&actor, "dossier.close", &closed.id, &reason)?;
+        Ok(closed)
     }
 }
 
-fn open() -> Result<Files<Bucket>, Error> {
-    let bucket = store::open(BUCKET)
-        .map_err(|error| Error::Storage(format!("opening {BUCKET}: {error:?}")))?;
-    Ok(Files::new(bucket))
-}
-
 fn today() -> String {
-    date::of_seconds(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs(),
-    )
+    date::of_seconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// Tells the journal; its refusal is this call's failure.
@@ -90,53 +80,19 @@ fn audit(actor: &str, action: &str, subject: &str, detail: &str) -> Result<(), E
     }
 }
 
-impl Storage for Bucket {
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-        self.get(key)
-            .map_err(|error| format!("reading {key}: {error:?}"))
-    }
-
-    fn write(&self, key: &str, value: &[u8]) -> Result<(), String> {
-        self.set(key, value)
-            .map_err(|error| format!("writing {key}: {error:?}"))
-    }
-}
-
-impl From<Draft> for files::Draft {
+impl From<Draft> for draft::Draft {
     fn from(draft: Draft) -> Self {
-        let Draft {
-            title,
-            client,
-            kind,
-            labels,
-            deadline,
-        } = draft;
-        Self {
-            title,
-            client,
-            kind,
-            labels,
-            deadline,
-        }
+        let Draft { title, client, kind, labels, deadline } = draft;
+        Self { title, client, kind, labels, deadline }
     }
 }
 
 impl From<files::File> for Dossier {
     fn from(file: files::File) -> Self {
-        let files::Draft {
-            title,
-            client,
-            kind,
-            labels,
-            deadline,
-        } = file.draft;
-        let status = if file.closed.is_some() {
-            Status::Closed
-        } else {
-            Status::Open
-        };
+        let draft::Draft { title, client, kind, labels, deadline } = file.draft;
+        let status = if file.closed.is_some() { Status::Closed } else { Status::Open };
         Self {
-            id: file.id,
+            id: id::of(file.number),
             title,
             client,
             kind,
