@@ -23,6 +23,7 @@ mod history;
 mod hostile;
 mod instances;
 mod linking;
+mod one_transaction;
 mod projects;
 mod resources;
 mod restart;
