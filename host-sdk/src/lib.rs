@@ -18,6 +18,7 @@
 #![warn(missing_docs)]
 
 mod admin_runtime;
+pub mod backup;
 mod check;
 mod clock;
 mod desired;

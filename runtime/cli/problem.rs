@@ -6,7 +6,7 @@
 use crate::{out, units};
 use serde_json::Value;
 use station_api::{Call, Error, Frame, Limit, Location, Problem, Unit};
-use station_model::{Code, Family, Outcome, UnitOutcome};
+use station_model::{Code, Failure, Family, Outcome, UnitOutcome};
 use std::fmt::Write;
 
 /// The document for an error.
@@ -30,6 +30,11 @@ pub(crate) fn of(error: &anyhow::Error) -> Problem {
 /// The document for something that a station would refuse with this code.
 pub(crate) fn refused(code: Code, detail: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Error::Problem(Box::new(Problem::new(code, detail))))
+}
+
+/// The same, for a failure that is known by its code.
+pub(crate) fn failed(failure: Failure) -> anyhow::Error {
+    anyhow::Error::new(Error::Problem(Box::new(Problem::from(failure))))
 }
 
 fn own(code: &str, title: &str, status: u16, retryable: bool, error: &anyhow::Error) -> Problem {

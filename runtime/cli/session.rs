@@ -29,10 +29,10 @@ pub(crate) struct Connection {
     token_file: Option<PathBuf>,
     /// Print one JSON document on stdout, for a problem too
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Say nothing on stderr unless it fails
     #[arg(long, short)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl Connection {

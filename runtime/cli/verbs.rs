@@ -1,5 +1,6 @@
 //! The verbs, one file each. A verb owns its flags, its help with examples, and what it does.
 
+mod backup;
 mod build;
 mod call;
 mod check;
@@ -12,6 +13,7 @@ mod link;
 mod logs;
 mod ls;
 mod new;
+mod restore;
 mod revoke;
 mod rm;
 mod serve;
@@ -44,6 +46,8 @@ pub(crate) enum Verb {
     Trace(trace::Args),
     Token(token::Args),
     Graph(graph::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -69,6 +73,8 @@ impl Verb {
             Self::Trace(args) => ask(args),
             Self::Token(args) => ask(args),
             Self::Graph(args) => ask(args),
+            Self::Backup(args) => args.run(),
+            Self::Restore(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

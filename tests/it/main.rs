@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod backup;
 mod capabilities;
 mod crash;
 mod examples;

@@ -5,11 +5,11 @@ use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::Station;
 
-const CALLER: &str = "sql-caller";
+pub(crate) const CALLER: &str = "sql-caller";
 const RUNNER: &str = "sql-runner";
 
 /// A station with `sql-caller` and `sql-runner`, each with a table `t`.
-fn pair() -> Station {
+pub(crate) fn pair() -> Station {
     with_tables(started())
 }
 
@@ -28,14 +28,14 @@ fn call(station: &Station, function: &str, args: Value) -> Value {
 }
 
 /// The body of a call of `both`: each writes a row, then they end as told.
-fn both(they: &str, then: &str) -> Value {
+pub(crate) fn both(they: &str, then: &str) -> Value {
     let row = ["INSERT INTO t VALUES (1)"];
     json!({"function": "t:sql/call#both", "args": [row, row, they, then]})
 }
 
 /// How many rows the caller and the runner have.
 #[track_caller]
-fn there(station: &Station) -> (u64, u64) {
+pub(crate) fn there(station: &Station) -> (u64, u64) {
     let own = call(station, "query", json!(["SELECT count(*) FROM t", []]));
     let own = own["ok"]["rows"][0]["values"][0]["integer"].as_u64().expect("a number");
     (own, count(station, RUNNER, "SELECT count(*) FROM t"))

@@ -12,6 +12,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod body;
 mod calls;
 mod grants;

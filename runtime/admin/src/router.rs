@@ -4,7 +4,9 @@ use crate::access::{WrongTokens, same_machine};
 use crate::refusal::{panicked, render};
 use crate::settings::Settings;
 use crate::upload::Uploads;
-use crate::{audit, calls, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tokens, upload};
+use crate::{
+    audit, backup, calls, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tokens, upload,
+};
 use axum::{Router, middleware::from_fn};
 use bytes::Bytes;
 use station_kernel::Control;
@@ -23,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) drain: CancellationToken,
     pub(crate) uploads: Uploads,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) backups: Arc<Semaphore>,
     pub(crate) wrong_tokens: WrongTokens,
     pub(crate) openapi: Bytes,
     pub(crate) started: Instant,
@@ -52,6 +55,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(backup::make))
 }
 
 /// The whole API as one service, for [`serve`](crate::serve) and for tests.
@@ -62,6 +66,7 @@ pub fn router(control: Arc<dyn Control>, settings: Settings, drain: Cancellation
         drain,
         uploads: Uploads::new(settings.uploads_max),
         streams: Arc::new(Semaphore::new(settings.streams_max)),
+        backups: Arc::new(Semaphore::new(settings.backups_max)),
         wrong_tokens: WrongTokens::new(settings.wrong_tokens_max),
         openapi: openapi::document().into(),
         started: Instant::now(),

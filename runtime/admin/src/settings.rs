@@ -27,6 +27,8 @@ pub struct Settings {
     pub header_bytes_max: usize,
     /// How long a client may refuse to take bytes of an answer.
     pub stall_wait: Duration,
+    /// Backups at one time: each takes as much room on the disk as the database, until it was read.
+    pub backups_max: usize,
     /// Clients that follow a log at one time.
     pub streams_max: usize,
     /// How often a followed log is looked at.
@@ -53,6 +55,7 @@ impl Default for Settings {
             header_wait: Duration::from_secs(10),
             header_bytes_max: 32 * 1024,
             stall_wait: Duration::from_secs(30),
+            backups_max: 1,
             streams_max: 64,
             stream_poll: Duration::from_millis(250),
             keepalive: Duration::from_secs(15),

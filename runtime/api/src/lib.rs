@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod backup;
 mod calls;
 mod client;
 mod deadline;
@@ -21,6 +22,7 @@ mod tokens;
 mod upload;
 
 pub use audit::{AuditEntry, AuditList};
+pub use backup::BackupStream;
 pub use calls::{Call, CallAnswer, CallBody, CallFailure, CallList, CallRecord, Frame, Location, Unit, Wrote};
 pub use client::{Client, Error};
 pub use deadline::Deadline;

@@ -1,9 +1,9 @@
 //! `station check`: what a station would say about a component, without a station.
 
 use super::show::interfaces;
-use crate::{config, out, session, units};
+use crate::{config, out, problem, session, units};
 use serde_json::{Value, json};
-use station_api::{Error, Problem};
+use station_api::Error;
 use station_host::{CheckReport, EngineSettings};
 use station_model::{Function, FunctionPath, Interface};
 use std::{path::PathBuf, process::ExitCode};
@@ -40,7 +40,7 @@ impl Args {
         let readable = std::fs::File::open(&self.file);
         readable.map_err(|source| Error::File { path: self.file.clone(), source })?;
         let checked = station_host::check(&EngineSettings::default(), &config::worker(), &self.file).await;
-        let report = checked.map_err(|failure| Error::Problem(Box::new(Problem::from(failure))))?;
+        let report = checked.map_err(problem::failed)?;
         match self.json {
             true => out::json(&document(&report)?)?,
             false => out::line(&page(&report))?,

@@ -2,7 +2,7 @@
 
 use crate::graph::{Edge, Health};
 use crate::logs::Line;
-use crate::ports::{Arguments, BoxFuture};
+use crate::ports::{Arguments, Backup, BoxFuture};
 use crate::state::{AuditEntry, Route, Scope, State, Token};
 use serde_json::Value;
 use station_model::{CallId, CallReport, Digest, Failure, FunctionPath, Grant, InterfaceName, LimitsPatch, ModuleName};
@@ -180,6 +180,8 @@ pub trait Control: Send + Sync + 'static {
     fn logs(&self, module: &ModuleName, after: u64, limit: usize) -> Vec<Line>;
     /// The last entries of the audit log, newest first.
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>>;
+    /// Makes a backup of the whole station, which goes on working; the audit log says who asked for it.
+    fn backup(&self, who: Principal) -> BoxFuture<'_, Result<Backup, Failure>>;
     /// A path where an upload may be received.
     fn upload_path(&self) -> PathBuf;
     /// Figures for the metrics.

@@ -176,6 +176,26 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// When the database cannot be read.
     fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StorageError>;
+
+    /// Makes a backup of everything that is remembered, as of one moment, while the station works.
+    ///
+    /// # Errors
+    /// When the database cannot be copied.
+    fn backup(&self, at_ms: u64) -> Result<Backup, StorageError>;
+}
+
+/// A backup, read from its beginning to its end. What it needs on the disk ends with it.
+pub struct Backup {
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The bytes. Reading blocks.
+    pub archive: Box<dyn std::io::Read + Send>,
+}
+
+impl std::fmt::Debug for Backup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backup").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// Durable key-value data of modules. A module reaches only its own. Blocks.

@@ -5,7 +5,7 @@ use crate::graph::Graph;
 use crate::kernel::Kernel;
 use crate::lifecycle::not_found;
 use crate::logs::Line;
-use crate::ports::{BoxFuture, Executor};
+use crate::ports::{Backup, BoxFuture, Executor};
 use crate::run::{RootCall, Target};
 use crate::state::{AuditEntry, Change, ModuleState, Route, State, Token};
 use serde_json::{Value, json};
@@ -232,6 +232,15 @@ impl<E: Executor> Control for Service<E> {
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>> {
         let registry = Arc::clone(self.0.registry());
         Box::pin(crate::lifecycle::blocking(move || registry.audit(limit)))
+    }
+
+    fn backup(&self, who: Principal) -> BoxFuture<'_, Result<Backup, Failure>> {
+        Box::pin(async move {
+            // Everything leaves the station, so it is written down who asked; before, so that it is in the backup, too.
+            self.0.edit_station(&who, "backup", "station", Vec::new()).await?;
+            let (registry, now) = (Arc::clone(self.0.registry()), self.0.clock().now_ms());
+            crate::lifecycle::blocking(move || registry.backup(now)).await
+        })
     }
 
     fn upload_path(&self) -> PathBuf {

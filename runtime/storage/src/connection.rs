@@ -52,7 +52,12 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, Error> {
 
 /// Opens `count` connections that cannot write.
 pub(crate) fn open_readers(file: &Path, count: usize) -> Result<Vec<Connection>, Error> {
-    (0..count).map(|_| open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect()
+    (0..count).map(|_| open_reader(file)).collect()
+}
+
+/// Opens a connection that cannot write.
+pub(crate) fn open_reader(file: &Path) -> Result<Connection, Error> {
+    open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Opens a connection for units of work.

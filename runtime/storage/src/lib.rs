@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod artifacts;
+pub mod backup;
 mod change;
 mod connection;
 mod error;
@@ -39,7 +40,12 @@ use connection::Pool;
 use lock::Lock;
 use rusqlite::Connection;
 use sql::Desk;
-use std::{fmt, fs::File, path::Path, sync::Arc};
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use unit::{Service, quota::Quota};
 
 /// Connections that read beside the writer. Four, because reads are short and the machine we plan for has few cores.
@@ -58,6 +64,7 @@ struct Inner {
     readers: Pool<Connection>,
     writer: Pool<Desk>,
     settings: Settings,
+    file: PathBuf,
     artifacts: Artifacts,
     _lock: Lock,
 }
@@ -91,7 +98,7 @@ impl Storage {
         let readers = Pool::new(connection::open_readers(&file, READERS)?);
         folder::sync(&data)?;
         let units = Service::start(&file, &settings, sync)?;
-        Ok(Self { inner: Arc::new(Inner { units, readers, writer, settings, artifacts, _lock: lock }) })
+        Ok(Self { inner: Arc::new(Inner { units, readers, writer, settings, file, artifacts, _lock: lock }) })
     }
 
     /// What modules may take.

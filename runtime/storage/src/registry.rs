@@ -5,10 +5,10 @@
 //! change without a line that says who made it. Migrations of modules are part of it; one that fails is a
 //! [`RefusedChange`] as the source of the error.
 
-use crate::{Fault, Storage, change, error::Doing as _, load, migrate::Bounds, unit};
+use crate::{Fault, Storage, backup, change, error::Doing as _, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
-    ports::RefusedChange,
+    ports::{Backup, RefusedChange},
     state::{AuditEntry, Change, State},
 };
 use station_model::Digest;
@@ -56,5 +56,10 @@ impl Registry for Storage {
 
     fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StorageError> {
         self.read(|db| load::audit(db, limit)).doing(|| "reading the audit log".to_owned())
+    }
+
+    fn backup(&self, at_ms: u64) -> Result<Backup, StorageError> {
+        let made = backup::of_open(&self.inner.file, &self.inner.artifacts, at_ms);
+        made.doing(|| "making a backup".to_owned())
     }
 }

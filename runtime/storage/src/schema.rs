@@ -24,13 +24,17 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// The file is checked before anything is written to it, because also choosing the journal mode changes the file.
 pub(crate) fn open(file: &Path) -> Result<Connection, Error> {
     let mut connection = connection::open_writer(file)?;
-    let seen = version(&connection).map_err(|source| failed(file, source))?;
-    let seen = known(seen, file)?;
+    let seen = seen(&connection, file)?;
     if use_wal(&connection).map_err(|source| failed(file, source))? != "wal" {
         return Err(Error::NoWal { path: file.to_owned() });
     }
     migrate(&mut connection, file, seen)?;
     Ok(connection)
+}
+
+/// The version of a database that this program can read.
+pub(crate) fn seen(connection: &Connection, file: &Path) -> Result<i64, Error> {
+    known(version(connection).map_err(|source| failed(file, source))?, file)
 }
 
 fn failed(file: &Path, source: rusqlite::Error) -> Error {

@@ -32,11 +32,12 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates of others that only these members may name; a `*` stands for any ending.
-const NAMED_ONLY_THERE: [(&str, &[&str]); 13] = [
+const NAMED_ONLY_THERE: [(&str, &[&str]); 14] = [
     ("wasmtime*", &["station-engine", "station-capabilities"]),
     ("wit-*", &["station-engine", "station-capabilities"]),
     ("wasm*", &["station-engine", "station-capabilities"]),
     ("rusqlite", &["station-storage"]),
+    ("tar", &["station-storage"]),
     ("axum*", &["station-admin", "station-gateway"]),
     ("utoipa*", &["station-admin", "station-api"]),
     ("reqwest", &["station-api"]),

@@ -6,7 +6,7 @@ use station_kernel::{
     Control, Line, Logs,
     control::{CallAnswer, CallRequest, Deployed, Figures, GraphView, ModuleView, Principal, Upload},
     graph::Health,
-    ports::BoxFuture,
+    ports::{Backup, BoxFuture},
     state::{AuditEntry, Change, Revision, Route, Scope, State, Token},
 };
 use station_model::{
@@ -15,10 +15,14 @@ use station_model::{
 };
 use std::{
     collections::BTreeMap,
+    io::Read as _,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
+
+/// More than is sent in one piece.
+pub(super) const BACKUP_BYTES: u64 = 1_000_001;
 
 /// How a deployment or a call goes.
 #[derive(Clone, Default)]
@@ -289,6 +293,11 @@ impl Control for Fake {
             detail: json!({}),
         };
         Box::pin(std::future::ready(Ok(vec![entry])))
+    }
+
+    fn backup(&self, _: Principal) -> BoxFuture<'_, Result<Backup, Failure>> {
+        let archive = Box::new(std::io::repeat(7).take(BACKUP_BYTES));
+        Box::pin(std::future::ready(Ok(Backup { bytes: BACKUP_BYTES, archive })))
     }
 
     fn upload_path(&self) -> PathBuf {

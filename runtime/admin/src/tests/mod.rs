@@ -1,6 +1,7 @@
 //! The admin API against a fake station.
 
 mod access;
+mod backup;
 mod calls;
 mod client;
 mod fake;

@@ -3,7 +3,7 @@
 use super::database::{Database, Shared};
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
-use crate::ports::{Arguments, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
+use crate::ports::{Arguments, Backup, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
 use crate::state::{AuditEntry, Change, Migration, State};
 use crate::tree::{Ended, Tree};
 use serde_json::Value;
@@ -211,6 +211,10 @@ impl Registry for Memory {
 
     fn audit(&self, _: u32) -> Result<Vec<AuditEntry>, StorageError> {
         Ok(vec![])
+    }
+
+    fn backup(&self, _: u64) -> Result<Backup, StorageError> {
+        Ok(Backup { bytes: 0, archive: Box::new(std::io::empty()) })
     }
 }
 

@@ -36,3 +36,9 @@ mod wall;
 mod tests;
 
 pub(crate) use desk::{Desk, Failed};
+
+/// Puts the functions that modules' SQL has in the place of SQLite's, so that what is kept in an index of theirs reads
+/// as it was written.
+pub(crate) fn install_functions(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    linear::install(connection)
+}
