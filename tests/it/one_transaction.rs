@@ -144,9 +144,7 @@ fn a_kill_at_any_moment_leaves_both_or_neither_and_everything_that_was_acknowled
                     acknowledged.fetch_add(1, Ordering::SeqCst);
                 }
             });
-            until("enough case files are open", || {
-                (acknowledged.load(Ordering::SeqCst) >= 2 * round).then_some(())
-            });
+            until("enough case files are open", || (acknowledged.load(Ordering::SeqCst) >= 2 * round).then_some(()));
             station.kill();
         });
         station.start();
