@@ -7,6 +7,7 @@
 mod config;
 #[cfg(test)]
 mod golden;
+mod migrations;
 mod out;
 mod problem;
 mod project;

@@ -3,7 +3,7 @@
 //! Each language has one build command, and its template says it in its README too, so that nobody needs
 //! `station build`. The language of a folder is told by the file that every project of it has.
 
-use crate::out;
+use crate::{migrations, out};
 use anyhow::{Context, bail};
 use std::{
     io::Read,
@@ -115,10 +115,11 @@ fn package(dir: &Path) -> Option<String> {
     name.parse::<station_model::ModuleName>().ok().map(|name| name.to_string())
 }
 
-/// Builds the project in `dir` and says where the component is.
+/// Builds the project in `dir`, puts its migrations into the component, and says where that is.
 ///
 /// # Errors
-/// When the language is not known, a program is missing or fails, or it made no component.
+/// When the language is not known, a program is missing or fails, it made no component, or the migrations are not as
+/// they must be.
 pub(crate) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
     let language = Language::of(dir)?;
     let mut said = String::new();
@@ -129,7 +130,9 @@ pub(crate) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
         Language::Rust => cargo_artifact(&said),
         Language::Js | Language::Python => newest_wasm(dir),
     };
-    built.with_context(|| format!("the build of {} made no .wasm file", dir.display()))
+    let component = built.with_context(|| format!("the build of {} made no .wasm file", dir.display()))?;
+    migrations::embed(dir, &component)?;
+    Ok(component)
 }
 
 /// Runs a step; what it says goes to stderr, except what cargo says on stdout, which is for us.

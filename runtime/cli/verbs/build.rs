@@ -9,6 +9,9 @@ The command, by the file that is found in DIR:
   package.json       npm run build                  (first npm install)
   requirements.txt   componentize-py ... componentize  (first pip install into .venv)
 
+Files DIR/migrations/V1__init.sql, V2__... go into the component. When the module is deployed,
+the station runs those that it has not run yet, before the module serves.
+
 What the command says goes to stderr; stdout has the path of the component.
 
 Examples:
