@@ -10,6 +10,7 @@ use station_testkit::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 /// Writes of each client, of the smallest kind: enough for the log to be copied into the database and begun anew.
 const EACH: u32 = 90;
@@ -17,6 +18,10 @@ const EACH: u32 = 90;
 fn load(workload: &dyn Workload) -> Load {
     Load { round: 0, writers: 4, each_max: EACH / workload.weight() }
 }
+
+/// How long a sync takes: as long as on a machine's own disk, or an answer that does not wait for it is hardly ever too
+/// early.
+const SYNC: Duration = Duration::from_millis(3);
 
 /// Everything about one run.
 struct Run {
@@ -31,7 +36,7 @@ struct Run {
 /// Runs the load on this disk.
 fn run(station: &mut Station, workload: &dyn Workload, on: Disk) -> Run {
     let (before, file) = (read_files(&station.data()), station.folder().join("trace"));
-    station.set_disk(Some(on.traced(&file)));
+    station.set_disk(Some(on.traced(&file).with_slow_syncs(SYNC)));
     station.start();
     let client = Client::of(station);
     let mut shown = Vec::new();
