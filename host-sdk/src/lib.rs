@@ -23,6 +23,7 @@ mod check;
 mod clock;
 mod desired;
 mod ingress;
+pub mod inspect;
 mod settings;
 mod station;
 mod token_file;

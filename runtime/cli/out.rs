@@ -81,9 +81,29 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     for row in rows {
         table.add_row(row.map(|cell| clean(&cell)));
     }
+    edged(&table)
+}
+
+/// The preset pads every cell; at the edges that is only noise.
+fn edged(table: &comfy_table::Table) -> String {
     let lines = table.to_string();
-    // The preset pads every cell; at the edges that is only noise.
     lines.lines().map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line).trim_end())).collect()
+}
+
+/// The same for a number of columns that is not known before.
+pub(crate) fn grid(header: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    table.set_header(header.iter().map(|name| clean(name)));
+    table.add_rows(rows.map(|row| row.iter().map(|cell| clean(cell)).collect::<Vec<_>>()));
+    edged(&table)
+}
+
+/// What stands before what somebody types.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(write!(stderr, "{text}").and_then(|()| stderr.flush()));
 }
 
 /// A moment as RFC 3339 writes it, in the local time zone.

@@ -6,6 +6,7 @@ mod call;
 mod check;
 mod completions;
 mod config;
+mod db;
 mod deploy;
 mod grant;
 mod graph;
@@ -48,6 +49,7 @@ pub(crate) enum Verb {
     Graph(graph::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Db(db::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -75,6 +77,7 @@ impl Verb {
             Self::Graph(args) => ask(args),
             Self::Backup(args) => args.run(),
             Self::Restore(args) => args.run(),
+            Self::Db(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

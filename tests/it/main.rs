@@ -25,6 +25,7 @@ mod hostile;
 mod instances;
 mod linking;
 mod one_transaction;
+mod looking;
 mod projects;
 mod resources;
 mod restart;

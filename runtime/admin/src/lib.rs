@@ -32,6 +32,7 @@ mod router;
 mod server;
 mod settings;
 mod stall;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

@@ -5,7 +5,7 @@ use crate::refusal::{panicked, render};
 use crate::settings::Settings;
 use crate::upload::Uploads;
 use crate::{
-    audit, backup, calls, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tokens, upload,
+    audit, backup, calls, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tables, tokens, upload,
 };
 use axum::{Router, middleware::from_fn};
 use bytes::Bytes;
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) drain: CancellationToken,
     pub(crate) uploads: Uploads,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) counts: Arc<Semaphore>,
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) wrong_tokens: WrongTokens,
     pub(crate) openapi: Bytes,
@@ -55,6 +56,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(tables::list))
         .routes(routes!(backup::make))
 }
 
@@ -66,6 +68,7 @@ pub fn router(control: Arc<dyn Control>, settings: Settings, drain: Cancellation
         drain,
         uploads: Uploads::new(settings.uploads_max),
         streams: Arc::new(Semaphore::new(settings.streams_max)),
+        counts: Arc::new(Semaphore::new(settings.counts_max)),
         backups: Arc::new(Semaphore::new(settings.backups_max)),
         wrong_tokens: WrongTokens::new(settings.wrong_tokens_max),
         openapi: openapi::document().into(),

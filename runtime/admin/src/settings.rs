@@ -27,6 +27,8 @@ pub struct Settings {
     pub header_bytes_max: usize,
     /// How long a client may refuse to take bytes of an answer.
     pub stall_wait: Duration,
+    /// Lists of tables at one time: each reads the whole database to count its rows.
+    pub counts_max: usize,
     /// Backups at one time: each takes as much room on the disk as the database, until it was read.
     pub backups_max: usize,
     /// Clients that follow a log at one time.
@@ -55,6 +57,7 @@ impl Default for Settings {
             header_wait: Duration::from_secs(10),
             header_bytes_max: 32 * 1024,
             stall_wait: Duration::from_secs(30),
+            counts_max: 2,
             backups_max: 1,
             streams_max: 64,
             stream_poll: Duration::from_millis(250),

@@ -2,7 +2,7 @@
 
 use station_api as api;
 use station_kernel::Line;
-use station_kernel::control::{Deployed, ModuleView};
+use station_kernel::control::{Deployed, ModuleView, TableView};
 use station_kernel::graph::{Edge, Health, Reason, Waiting};
 use station_kernel::state::{AuditEntry, Metadata, ModuleState, Revision, Route, Scope, Token};
 use station_model::{Function, FunctionPath, Interface};
@@ -20,6 +20,11 @@ pub(crate) fn waiting_for(health: &Health) -> Vec<api::Waiting> {
         Health::Waiting(waiting) => waiting.iter().map(waiting_import).collect(),
         Health::Ready | Health::Broken(_) => Vec::new(),
     }
+}
+
+pub(crate) fn table(table: TableView) -> api::Table {
+    let TableView { module, name, physical, rows, bytes } = table;
+    api::Table { module, name, physical, rows, bytes }
 }
 
 fn failure(health: &Health) -> Option<api::CallFailure> {

@@ -18,6 +18,7 @@ mod modules;
 mod problem;
 mod settings;
 mod station;
+mod tables;
 mod tokens;
 mod upload;
 
@@ -35,6 +36,7 @@ pub use modules::{
 pub use problem::{Limit, Problem};
 pub use settings::{ConfigBody, Limits, Route, RouteList};
 pub use station::Readiness;
+pub use tables::{Table, TableList};
 pub use tokens::{CreatedToken, NewToken, Scope, Token, TokenList};
 pub use upload::{Deployed, Progress, UploadEvent, UploadOptions};
 

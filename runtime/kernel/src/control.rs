@@ -99,6 +99,21 @@ pub struct GraphView {
     pub links: Vec<Edge>,
 }
 
+/// A table of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableView {
+    /// Whose it is.
+    pub module: ModuleName,
+    /// What the module calls it.
+    pub name: String,
+    /// What the database calls it.
+    pub physical: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Bytes of its pages and of those of its indices.
+    pub bytes: u64,
+}
+
 /// Figures for `/metrics` that belong to no module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -180,6 +195,8 @@ pub trait Control: Send + Sync + 'static {
     fn logs(&self, module: &ModuleName, after: u64, limit: usize) -> Vec<Line>;
     /// The last entries of the audit log, newest first.
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>>;
+    /// The tables of all modules, or of one.
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>>;
     /// Makes a backup of the whole station, which goes on working; the audit log says who asked for it.
     fn backup(&self, who: Principal) -> BoxFuture<'_, Result<Backup, Failure>>;
     /// A path where an upload may be received.

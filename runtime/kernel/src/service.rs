@@ -1,6 +1,8 @@
 //! The kernel as the admin API sees it.
 
-use crate::control::{CallAnswer, CallRequest, Control, Deployed, Figures, GraphView, ModuleView, Principal, Upload};
+use crate::control::{
+    CallAnswer, CallRequest, Control, Deployed, Figures, GraphView, ModuleView, Principal, TableView, Upload,
+};
 use crate::graph::Graph;
 use crate::kernel::Kernel;
 use crate::lifecycle::not_found;
@@ -232,6 +234,11 @@ impl<E: Executor> Control for Service<E> {
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>> {
         let registry = Arc::clone(self.0.registry());
         Box::pin(crate::lifecycle::blocking(move || registry.audit(limit)))
+    }
+
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>> {
+        let registry = Arc::clone(self.0.registry());
+        Box::pin(crate::lifecycle::blocking(move || registry.tables(module.as_ref())))
     }
 
     fn backup(&self, who: Principal) -> BoxFuture<'_, Result<Backup, Failure>> {

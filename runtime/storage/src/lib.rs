@@ -19,6 +19,7 @@ mod change;
 mod connection;
 mod error;
 mod folder;
+pub mod inspect;
 mod keyvalue;
 mod load;
 mod lock;

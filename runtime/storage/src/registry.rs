@@ -5,13 +5,14 @@
 //! change without a line that says who made it. Migrations of modules are part of it; one that fails is a
 //! [`RefusedChange`] as the source of the error.
 
-use crate::{Fault, Storage, backup, change, error::Doing as _, load, migrate::Bounds, unit};
+use crate::{Fault, Storage, backup, change, error::Doing as _, inspect, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
+    control::TableView,
     ports::{Backup, RefusedChange},
     state::{AuditEntry, Change, State},
 };
-use station_model::Digest;
+use station_model::{Digest, ModuleName};
 use std::path::{Path, PathBuf};
 
 impl Registry for Storage {
@@ -61,5 +62,10 @@ impl Registry for Storage {
     fn backup(&self, at_ms: u64) -> Result<Backup, StorageError> {
         let made = backup::of_open(&self.inner.file, &self.inner.artifacts, at_ms);
         made.doing(|| "making a backup".to_owned())
+    }
+
+    fn tables(&self, module: Option<&ModuleName>) -> Result<Vec<TableView>, StorageError> {
+        let data = self.inner.file.parent().unwrap_or(Path::new("."));
+        inspect::tables(data, module).map_err(RefusedChange).doing(|| "listing the tables".to_owned())
     }
 }

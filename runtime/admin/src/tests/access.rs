@@ -31,6 +31,7 @@ const ROUTES: &[(&str, &str, &str, Option<&str>)] = &[
     ("PUT", "/v1/modules/m/config", r#"{"config":{"k":"v"}}"#, Some("admin")),
     ("POST", "/v1/tokens", r#"{"label":"x","scopes":["read"]}"#, Some("admin")),
     ("DELETE", "/v1/tokens/read", "", Some("admin")),
+    ("GET", "/v1/tables", "", Some("read")),
     ("POST", "/v1/backup", "", Some("admin")),
     ("DELETE", "/v1/modules/m", "", Some("admin")),
 ];

@@ -4,7 +4,7 @@ use super::tokens;
 use serde_json::json;
 use station_kernel::{
     Control, Line, Logs,
-    control::{CallAnswer, CallRequest, Deployed, Figures, GraphView, ModuleView, Principal, Upload},
+    control::{CallAnswer, CallRequest, Deployed, Figures, GraphView, ModuleView, Principal, TableView, Upload},
     graph::Health,
     ports::{Backup, BoxFuture},
     state::{AuditEntry, Change, Revision, Route, Scope, State, Token},
@@ -293,6 +293,12 @@ impl Control for Fake {
             detail: json!({}),
         };
         Box::pin(std::future::ready(Ok(vec![entry])))
+    }
+
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>> {
+        let module = module.unwrap_or_else(|| "m".parse().unwrap());
+        let table = TableView { module, name: "t".into(), physical: "m1__t".into(), rows: 2, bytes: 4_096 };
+        Box::pin(std::future::ready(Ok(vec![table])))
     }
 
     fn backup(&self, _: Principal) -> BoxFuture<'_, Result<Backup, Failure>> {

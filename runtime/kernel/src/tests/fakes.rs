@@ -1,13 +1,14 @@
 //! An executor that does what a test says, and a registry in memory with files in a folder.
 
 use super::database::{Database, Shared};
+use crate::control::TableView;
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
 use crate::ports::{Arguments, Backup, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
 use crate::state::{AuditEntry, Change, Migration, State};
 use crate::tree::{Ended, Tree};
 use serde_json::Value;
-use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, World};
+use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, ModuleName, World};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -210,6 +211,10 @@ impl Registry for Memory {
     }
 
     fn audit(&self, _: u32) -> Result<Vec<AuditEntry>, StorageError> {
+        Ok(vec![])
+    }
+
+    fn tables(&self, _: Option<&ModuleName>) -> Result<Vec<TableView>, StorageError> {
         Ok(vec![])
     }
 

@@ -42,3 +42,10 @@ pub(crate) use desk::{Desk, Failed};
 pub(crate) fn install_functions(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
     linear::install(connection)
 }
+
+/// Which module a table belongs to, and its name there; none for the station's own.
+pub(crate) fn owned(physical: &str) -> Option<(i64, &str)> {
+    let module = names::owner(physical)?;
+    let rest = physical.split_once("__").map(|(_, name)| name)?;
+    Some((module, rest))
+}
