@@ -1,4 +1,7 @@
-//! Looking into a data folder beside a station, or without one: its tables, its rows.
+//! Looking into a data folder beside a station, or without one: its tables, its rows, its disk.
 
 pub use station_kernel::{control::TableView, work::Value};
-pub use station_storage::inspect::{Answer, Shell, ShellSettings, tables};
+pub use station_storage::{
+    disk::{Disk, Finding, Times, measure},
+    inspect::{Answer, Shell, ShellSettings, tables},
+};

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod db;
 mod deploy;
+mod doctor;
 mod grant;
 mod graph;
 mod link;
@@ -50,6 +51,7 @@ pub(crate) enum Verb {
     Backup(backup::Args),
     Restore(restore::Args),
     Db(db::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -78,6 +80,7 @@ impl Verb {
             Self::Backup(args) => args.run(),
             Self::Restore(args) => args.run(),
             Self::Db(args) => args.run(),
+            Self::Doctor(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

@@ -1,8 +1,8 @@
-//! Looking into a station's data folder: tables, rows.
+//! Looking into a station's data folder: tables, rows, the disk below.
 
 use crate::sql::execute;
 use crate::started;
-use serde_json::json;
+use serde_json::{Value, json};
 use station_testkit::Station;
 
 /// A station in which the module `one` has a table of two rows, and `two` has the same one, empty.
@@ -59,4 +59,24 @@ fn the_shell_reads_beside_a_running_station_and_changes_nothing() {
     assert_eq!(text.stdout, "text\na\nb\nc\n");
     execute(&station, "one", &["INSERT INTO notes VALUES ('d')"]);
     station.is_alive();
+}
+
+#[test]
+fn the_doctor_measures_the_disk_and_leaves_nothing() {
+    let station = started();
+    let data = station.data().display().to_string();
+    let files = || std::fs::read_dir(&data).unwrap().count();
+    let before = files();
+    let run = station.cli(&["doctor", "--disk", "--data", &data]);
+    let report = run.json();
+    assert_eq!((report["in_use"].as_bool(), files()), (Some(true), before));
+    assert!(
+        report["flush"]["count"].as_u64() > Some(0) && report["flush"]["p50_us"].as_f64() > Some(0.0),
+        "{report:#}"
+    );
+    // What this machine's disk is like is not ours to say.
+    let code = if report["problem"] == Value::Null { 0 } else { 1 };
+    assert_eq!(run.code, code, "{report:#}");
+    assert!(code == 0 || report["problem"]["code"] == "station.read_only");
+    station.cli(&["doctor", "--disk", "--data", "/nonexistent"]).problem("admin.not_found");
 }

@@ -17,6 +17,7 @@ mod artifacts;
 pub mod backup;
 mod change;
 mod connection;
+pub mod disk;
 mod error;
 mod folder;
 pub mod inspect;
