@@ -159,6 +159,7 @@ fn an_answer_whose_commit_is_not_on_the_disk_is_a_failure() {
         get(&station, "/write/answer=200/say=done").problem(status, code);
         let read = get(&station, "/answer=200/rows");
         assert!(read.status >= 500, "what may not be on the disk was shown: {}", read.text());
+        assert!(station.stderr().contains("beginning a unit of work: "), "the log says why: {}", station.stderr());
         station.is_alive();
     }
 }

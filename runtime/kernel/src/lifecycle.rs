@@ -7,7 +7,7 @@
 use crate::control::{Deployed, Principal, Upload};
 use crate::graph::{self, Graph, Health, Reason, Waiting};
 use crate::kernel::Kernel;
-use crate::ports::{Executor, Prepared, RefusedChange, StorageError};
+use crate::ports::{Executor, Prepared, RefusedChange, StorageError, chain};
 use crate::run;
 use crate::state::{AuditEntry, Change, Migration, Revision, Scope, State};
 use serde_json::{Value, json};
@@ -409,7 +409,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         if let Some(RefusedChange(failure)) = error.source.downcast_ref() {
             return failure.clone();
         }
-        tracing::error!(error = &error as &dyn std::error::Error, "the registry failed");
+        tracing::error!(error = %chain(&error), "the registry failed");
         Failure::new(Code::UploadStorage, format!("{error} failed; nothing has changed"))
     };
     match tokio::task::spawn_blocking(work).await {

@@ -128,6 +128,12 @@ pub struct StorageError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// An error and its sources in one line, for the log, which shows only the first of them by itself.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |&error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
 /// The source of a [`StorageError`] when the change itself is at fault, and not the disk: what to tell who asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

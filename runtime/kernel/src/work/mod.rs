@@ -13,6 +13,7 @@ mod port;
 pub use port::{Caps, Constraint, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Units, Value, Watch};
 
 use crate::graph::NodeIndex;
+use crate::ports::chain;
 use crate::threads::Pulse;
 use crate::tree::Cancel;
 use station_model::{Code, Failure};
@@ -311,7 +312,7 @@ fn fatal(error: &SqlError) -> Failure {
             Failure::new(Code::StationReadOnly, error.to_string())
         }
         error => {
-            tracing::error!(error = error as &dyn std::error::Error, "the database failed in a unit of work");
+            tracing::error!(error = %chain(error), "the database failed in a unit of work");
             Failure::new(Code::StationInternal, "the database failed; the station's log has the details")
         }
     }
