@@ -83,7 +83,7 @@ impl Disk {
 
     /// A disk whose syncs do nothing but count, fail and be told of. What a killed process has written stays in the
     /// system's memory, and a power cut is made from what was told, so a test of either needs no sync of the machine's
-    /// own disk, which takes a tenth of a second where a build keeps it busy.
+    /// own disk, which takes 3 ms when nobody else writes and as long as it likes otherwise.
     #[must_use]
     pub fn without_syncing(mut self) -> Self {
         self.syncs_not = true;
