@@ -79,7 +79,11 @@ struct Sweep<'a> {
     there: u64,
 }
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
+    fn of(station: &'a Station, key: &'static str, code: &'static str) -> Self {
+        Self { station, key, code, there: files(station).len() as u64 }
+    }
+
     #[track_caller]
     fn opens_with(&mut self, given: impl Into<Value>) -> bool {
         let given = given.into();
@@ -105,10 +109,17 @@ impl Sweep<'_> {
     }
 }
 
+/// One test, because a station compiles Python for half a minute and more where the processors are busy.
 #[test]
-fn fuel_that_ends_anywhere_leaves_both_or_neither() {
-    let station = office();
-    let mut sweep = Sweep { station: &station, key: "fuel", code: "call.out_of_fuel", there: 0 };
+fn fuel_time_or_a_kill_that_ends_it_anywhere_leaves_both_or_neither() {
+    let mut station = office();
+    fuel_ends_it_anywhere(&station);
+    the_deadline_ends_it_anywhere(&station);
+    a_kill_ends_it_at_any_moment(&mut station);
+}
+
+fn fuel_ends_it_anywhere(station: &Station) {
+    let mut sweep = Sweep::of(station, "fuel", "call.out_of_fuel");
     let enough = sweep.enough();
     let places = 100;
     let failed = (1..places).filter(|step| !sweep.opens_with(enough / places * step)).count();
@@ -119,21 +130,18 @@ fn fuel_that_ends_anywhere_leaves_both_or_neither() {
     assert!(sweep.opens_with(2 * enough), "nothing is in the way of the next call");
 }
 
-#[test]
-fn a_deadline_that_ends_anywhere_leaves_both_or_neither() {
-    let station = office();
-    let mut sweep = Sweep { station: &station, key: "deadline", code: "call.deadline", there: 0 };
+fn the_deadline_ends_it_anywhere(station: &Station) {
+    let mut sweep = Sweep::of(station, "deadline", "call.deadline");
     for ms in (1..=20).chain([25, 30, 50, 100]) {
         sweep.opens_with(format!("{ms}ms"));
     }
     assert!(sweep.opens_with("30s"), "nothing is in the way of the next call");
 }
 
-#[test]
-fn a_kill_at_any_moment_leaves_both_or_neither_and_everything_that_was_acknowledged() {
-    let mut station = office();
+/// What was acknowledged must be there besides.
+fn a_kill_ends_it_at_any_moment(station: &mut Station) {
     for round in 0..6 {
-        let before = files(&station).len() as u64;
+        let before = files(station).len() as u64;
         let acknowledged = AtomicU64::new(0);
         let open = station.request("POST", "/v1/modules/dossiers/call").json(&opening("killed"));
         std::thread::scope(|scope| {
@@ -148,10 +156,10 @@ fn a_kill_at_any_moment_leaves_both_or_neither_and_everything_that_was_acknowled
             station.kill();
         });
         station.start();
-        let after = files(&station).len() as u64;
+        let after = files(station).len() as u64;
         let told = before + acknowledged.load(Ordering::SeqCst);
         assert!((told..=told + 1).contains(&after), "{told} were acknowledged, and {after} are there");
-        assert_both(&station, after, "after the kill");
+        assert_both(station, after, "after the kill");
     }
 }
 
