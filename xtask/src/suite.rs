@@ -78,11 +78,14 @@ pub(crate) fn has_nextest() -> bool {
 fn guest_tests() -> Result<()> {
     let guests = repo::root().join("guest-modules");
     // From that folder, so that its own cargo settings hold.
-    run(cargo(&["test", "--quiet", "-p", "audit", "-p", "dossiers", "-p", "portal"])
+    run(cargo(&["test", "--quiet", "-p", "dossiers", "-p", "portal"])
         .current_dir(&guests)
         .env_remove("CARGO_TARGET_DIR"))?;
     run(command("node").args(["--test", "--test-reporter=spec"]).current_dir(example(&guests, "tags-js")?))?;
-    run(command("python3").args(["-B", "-m", "unittest", "--quiet"]).current_dir(example(&guests, "deadlines-py")?))
+    for name in ["audit", "deadlines-py"] {
+        run(command("python3").args(["-B", "-m", "unittest", "--quiet"]).current_dir(example(&guests, name)?))?;
+    }
+    Ok(())
 }
 
 fn example(guests: &Path, name: &str) -> Result<std::path::PathBuf> {
