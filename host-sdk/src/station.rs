@@ -135,6 +135,7 @@ fn storage_settings(settings: &Settings) -> station_storage::Settings {
         data_bytes_max: settings.sql_bytes_max,
         // A unit belongs to a call, and there are as many of those as threads.
         units_max: settings.call_threads_max,
+        checkpoints: settings.checkpoints,
         ..Default::default()
     }
 }

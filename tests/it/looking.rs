@@ -1,7 +1,7 @@
 //! Looking into a station's data folder: tables, rows, the disk below.
 
 use crate::sql::execute;
-use crate::started;
+use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::Station;
 
@@ -79,4 +79,23 @@ fn the_doctor_measures_the_disk_and_leaves_nothing() {
     assert_eq!(run.code, code, "{report:#}");
     assert!(code == 0 || report["problem"]["code"] == "station.read_only");
     station.cli(&["doctor", "--disk", "--data", "/nonexistent"]).problem("admin.not_found");
+}
+
+#[test]
+fn a_station_that_leaves_checkpoints_to_others_keeps_its_wal() {
+    let mut station = station().config("unit: { checkpoints: false }").start();
+    station.deploy_all(&["sql-runner"]);
+    let wal = |station: &Station| std::fs::metadata(station.data().join("station.db-wal")).map_or(0, |wal| wal.len());
+    execute(&station, "sql-runner", &["CREATE TABLE t (x)"]);
+    for _ in 0..60 {
+        execute(&station, "sql-runner", &["DELETE FROM t", "INSERT INTO t VALUES (randomblob(200000))"]);
+    }
+    assert!(
+        wal(&station) > 8 << 20,
+        "{} bytes: a station with checkpoints begins anew at four mebibytes",
+        wal(&station)
+    );
+    station.kill();
+    station.start();
+    station.is_alive();
 }

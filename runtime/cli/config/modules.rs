@@ -154,7 +154,8 @@ fn parsed_or_noted<T: FromStr<Err = station_model::Invalid>>(text: &Found<String
     text.value.parse().map_err(|invalid: station_model::Invalid| text.wrong(found, invalid.to_string())).ok()
 }
 
-fn boolean(text: &str) -> Result<bool, String> {
+/// Reads a yes or no.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),

@@ -5,6 +5,7 @@
 
 use super::{
     mistakes::Mistakes,
+    modules::boolean,
     tree::{Found, Section},
 };
 use crate::units::{self, Bytes, Count, Millis};
@@ -75,6 +76,7 @@ pub(crate) struct StationOptions {
     queue: Option<Found<Count>>,
     write_max: Option<Found<Millis>>,
     sql_data: Option<Found<Bytes>>,
+    checkpoints: Option<Found<bool>>,
     drain: Option<Found<Millis>>,
     upload: Option<Found<Bytes>>,
 }
@@ -92,6 +94,7 @@ pub(crate) struct StationSettings {
     pub queue_max: usize,
     pub write_ms_max: u64,
     pub sql_bytes_max: u64,
+    pub checkpoints: bool,
     pub drain_ms_max: u64,
     pub upload_bytes_max: u64,
 }
@@ -173,6 +176,7 @@ impl StationOptions {
         with(root, "unit", found, |section, found| {
             options.write_max = section.scalar("write-max", units::millis, found);
             options.sql_data = section.scalar("data", units::bytes, found);
+            options.checkpoints = section.scalar("checkpoints", boolean, found);
         });
         with(root, "upload", found, |s, found| options.upload = s.scalar("size", units::bytes, found));
         with(root, "cache", found, |s, found| options.cache = s.scalar("dir", path, found));
@@ -204,6 +208,7 @@ impl StationOptions {
             queue_max: wide(queue),
             write_ms_max: within(self.write_max, Millis(10), Millis(60_000), found).unwrap_or(WRITE_MAX).0,
             sql_bytes_max: within(self.sql_data, Bytes(1 << 20), Bytes(1 << 40), found).unwrap_or(SQL_DATA).0,
+            checkpoints: self.checkpoints.is_none_or(|on| on.value),
             drain_ms_max: within(self.drain, Millis(0), HOUR, found).unwrap_or(DRAIN).0,
             upload_bytes_max: upload.0,
         }

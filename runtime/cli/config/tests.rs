@@ -47,6 +47,7 @@ fn what_is_shown_reads_back_as_the_same_settings() {
          cache: {{ dir: /var/cache/station }}\n\
          limits: {{ fuel: 1_000, deadline: 1500ms, memory: 1MiB, instances: 3 }}\n\
          drain: 0s\n\
+         unit: {{ checkpoints: false }}\n\
          modules:\n\
          \x20 audit:\n\
          \x20   source: {}\n\
@@ -78,6 +79,12 @@ fn paths_are_beside_the_file_and_flags_are_not() {
     assert_eq!(config.settings.cache.as_deref(), Some(Path::new("/etc/station/c")));
     let config = parse(text, "x", Path::new("/etc/station"), Overrides::default()).unwrap();
     assert_eq!(config.settings.data, Path::new("/etc/station/d"));
+}
+
+#[test]
+fn checkpoints_can_be_left_to_litestream() {
+    assert!(parsed("").settings.checkpoints);
+    assert!(!parsed("unit: { checkpoints: false }").settings.checkpoints);
 }
 
 #[test]
