@@ -31,5 +31,5 @@ mod token_file;
 pub use check::{CheckReport, check};
 pub use settings::{EngineSettings, ModuleSpec, Settings};
 pub use station::{Error, Station};
-pub use station_engine::{compile_worker, symbolize_worker};
+pub use station_engine::{LaneChoice, compile_worker, symbolize_worker};
 pub use station_kernel::state::Route;

@@ -1,5 +1,6 @@
 //! What an embedder decides. Every value has a default that is right for one machine.
 
+use station_engine::LaneChoice;
 use station_kernel::state::Route;
 use station_model::{Grant, Instances, InterfaceName, Limits, LimitsPatch, ModuleName};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct EngineSettings {
     pub instances_max: u32,
     /// Memory of all instances together, in bytes.
     pub memory_total_bytes: u64,
+    /// How values move between modules.
+    pub lane: LaneChoice,
     /// Wall time of one compilation, in milliseconds.
     pub compile_wall_ms_max: u64,
     /// Processor time of one compilation, in seconds.
@@ -113,6 +116,7 @@ impl Default for EngineSettings {
         Self {
             instances_max: 256,
             memory_total_bytes: 4 << 30,
+            lane: LaneChoice::default(),
             compile_wall_ms_max: compile.wall_ms_max,
             compile_cpu_s_max: compile.cpu_s_max,
             compile_memory_bytes: compile.memory_bytes,

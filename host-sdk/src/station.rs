@@ -154,6 +154,7 @@ async fn start_kernel(settings: &Settings, storage: &Storage) -> Result<Arc<Kern
         instances_max: settings.engine.instances_max,
         memory_bytes_max: settings.engine.memory_total_bytes,
         hostcall_bytes_max: station_engine::HOSTCALL_BYTES,
+        lane: settings.engine.lane,
         compile: settings.engine.compile(),
         worker: settings.worker.clone(),
         cache: settings.cache.clone(),

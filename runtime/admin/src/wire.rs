@@ -89,6 +89,7 @@ pub(crate) fn module(view: &ModuleView) -> api::Module {
         exports: interfaces(|r| &r.world.exports).unwrap_or_default(),
         grants: view.state.grants.clone(),
         links: view.state.links.clone(),
+        linked: view.linked.iter().cloned().map(edge).collect(),
         limits: view.state.limits.clone().into(),
         routes: view.state.routes.iter().map(route).collect(),
         config_keys: view.state.config.keys().cloned().collect(),
@@ -162,6 +163,8 @@ pub(crate) fn edge(edge: Edge) -> api::GraphEdge {
         interface: edge.interface,
         provider: edge.provider,
         exported: edge.exported,
+        lane: edge.lane,
+        lane_reason: edge.lane_reason,
     }
 }
 

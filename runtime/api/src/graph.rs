@@ -50,6 +50,11 @@ pub struct GraphEdge {
     /// Under which name; the version may be newer.
     #[schema(value_type = String)]
     pub exported: InterfaceName,
+    /// How values move over it: `raw`, from memory to memory, or `dynamic`. Of a link whose functions differ, the slower.
+    pub lane: String,
+    /// Why it is not the raw lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane_reason: Option<String>,
 }
 
 impl Client {

@@ -1,6 +1,6 @@
 //! Modules: what there is, and whether it can be called.
 
-use crate::{CallFailure, Client, Error, Limits, Route};
+use crate::{CallFailure, Client, Error, GraphEdge, Limits, Route};
 use serde::{Deserialize, Serialize};
 use station_model::{Digest, Grant, InterfaceName, ModuleName};
 use std::collections::BTreeMap;
@@ -94,9 +94,11 @@ pub struct Module {
     /// What the operator allows.
     #[schema(value_type = Vec<String>)]
     pub grants: Vec<Grant>,
-    /// Who provides which import.
+    /// Who shall provide which import, as the operator said.
     #[schema(value_type = BTreeMap<String, String>)]
     pub links: BTreeMap<InterfaceName, ModuleName>,
+    /// Which of its imports other modules meet now, and how values move there.
+    pub linked: Vec<GraphEdge>,
     /// Limits that differ from the station's.
     pub limits: Limits,
     /// Where the gateway sends requests to it.

@@ -9,7 +9,7 @@ use super::{
     tree::{Found, Section},
 };
 use crate::units::{self, Bytes, Count, Millis};
-use station_host::EngineSettings;
+use station_host::{EngineSettings, LaneChoice};
 use station_model::{Limits, LimitsPatch};
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -57,6 +57,7 @@ pub(crate) struct LimitsOptions {
 struct EngineOptions {
     instances: Option<Found<Count>>,
     memory: Option<Found<Bytes>>,
+    lane: Option<Found<LaneChoice>>,
     compile_wall: Option<Found<Millis>>,
     compile_cpu: Option<Found<Millis>>,
     compile_memory: Option<Found<Bytes>>,
@@ -131,6 +132,7 @@ impl EngineOptions {
         let options = Self {
             instances: section.scalar("instances", units::count, found),
             memory: section.scalar("memory", units::bytes, found),
+            lane: section.scalar("lane", lane, found),
             compile_wall: compile.scalar("wall", units::millis, found),
             compile_cpu: compile.scalar("cpu", units::millis, found),
             compile_memory: compile.scalar("memory", units::bytes, found),
@@ -146,6 +148,7 @@ impl EngineOptions {
         set(&mut settings.instances_max, within(self.instances, Count(1), Count(10_000), found).map(narrow));
         let memory = within(self.memory, Bytes(1 << 20), Bytes(1 << 44), found);
         set(&mut settings.memory_total_bytes, memory.map(|v| v.0));
+        set(&mut settings.lane, self.lane.map(|lane| lane.value));
         let wall = within(self.compile_wall, Millis(1_000), HOUR, found);
         set(&mut settings.compile_wall_ms_max, wall.map(|v| v.0));
         let cpu = within(self.compile_cpu, Millis(1_000), HOUR, found);
@@ -154,6 +157,14 @@ impl EngineOptions {
         let memory = within(self.compile_memory, Bytes(256 << 20), Bytes(1 << 40), found);
         set(&mut settings.compile_memory_bytes, memory.map(|v| v.0));
         settings
+    }
+}
+
+fn lane(text: &str) -> Result<LaneChoice, String> {
+    match text {
+        "raw" => Ok(LaneChoice::Raw),
+        "dynamic" => Ok(LaneChoice::Dynamic),
+        _ => Err("write `raw` or `dynamic`".to_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::units::{Bytes, Count, Millis};
 use serde_json::{Map, Value, json};
-use station_host::{ModuleSpec, Route, Settings};
+use station_host::{LaneChoice, ModuleSpec, Route, Settings};
 use station_model::{Instances, LimitsPatch, Mode};
 
 /// The document of `station config show`, which `serve --config` reads back as the same settings.
@@ -39,6 +39,10 @@ fn engine(settings: &Settings) -> Value {
     json!({
         "instances": engine.instances_max,
         "memory": Bytes(engine.memory_total_bytes).to_string(),
+        "lane": match engine.lane {
+            LaneChoice::Raw => "raw",
+            LaneChoice::Dynamic => "dynamic",
+        },
         "compile": {
             "wall": Millis(engine.compile_wall_ms_max).to_string(),
             "cpu": Millis(engine.compile_cpu_s_max.saturating_mul(1_000)).to_string(),

@@ -59,7 +59,8 @@ impl Ask for Args {
 fn text(graph: &Graph) -> String {
     let node = |node: &GraphNode| {
         let links = graph.links.iter().filter(|link| link.importer == node.name);
-        let links: String = links.map(|link| format!("  {} from {}\n", link.interface, link.provider)).collect();
+        let links: String =
+            links.map(|link| format!("  {} from {} ({} lane)\n", link.interface, link.provider, link.lane)).collect();
         format!("{} ({})\n{links}{}", node.name, node.state.as_str(), waiting(&node.waiting_for))
     };
     graph.modules.iter().map(node).collect()

@@ -6,7 +6,7 @@ use crate::{
     session::{Ask, Connection, Session},
     units::{Bytes, Count, Millis},
 };
-use station_api::{Interface, Limits, Metadata, Module, Route};
+use station_api::{GraphEdge, Interface, Limits, Metadata, Module, Route};
 
 const AFTER: &str = "\
 Examples:
@@ -56,10 +56,17 @@ pub(crate) fn page(module: &Module) -> String {
         part("exports", interfaces(&module.exports)),
         part("grants", module.grants.iter().map(|grant| format!("  {grant}\n")).collect()),
         part("links", links.collect()),
+        part("calls", module.linked.iter().map(call).collect()),
         part("routes", module.routes.iter().map(route).collect()),
         part("config", module.config_keys.iter().map(|key| format!("  {key}\n")).collect()),
     ]
     .concat()
+}
+
+/// An import that another module meets, and how values move there.
+fn call(link: &GraphEdge) -> String {
+    let why = link.lane_reason.iter().map(|why| format!(", because of {why}"));
+    format!("  {} in {}, {} lane{}\n", link.exported, link.provider, link.lane, why.collect::<String>())
 }
 
 fn part(title: &str, text: String) -> String {

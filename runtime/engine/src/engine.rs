@@ -7,7 +7,7 @@ use crate::config::{self, Place, PoolSize};
 use crate::entry::{Answer, Entry};
 use crate::failure::{self, Named};
 use crate::host::Host;
-use crate::lane::Lane;
+use crate::lane::{Choice, Lane};
 use crate::live::{Live, Making};
 use crate::migrations;
 use crate::module::Module;
@@ -30,8 +30,8 @@ const TRIAL_FUEL: u64 = 200_000_000;
 /// Resolved places of traps that are remembered.
 const SYMBOLS_MAX: usize = 10_000;
 
-/// Bytes that one call may copy between guest and host. In the dynamic lane a list costs 40 bytes per element, so
-/// this is a `list<u8>` of 1.6 MiB; the raw lane will need none of it.
+/// Bytes that one call may move between two modules, or between guest and host. In the dynamic lane a list costs 40
+/// bytes per element, so there it is a `list<u8>` of 1.6 MiB.
 pub const HOSTCALL_BYTES: usize = 64 << 20;
 
 /// What the operator decided about the engine.
@@ -43,6 +43,8 @@ pub struct Settings {
     pub memory_bytes_max: u64,
     /// Bytes that one call may copy between guest and host, in the dynamic lane 40 per list element.
     pub hostcall_bytes_max: usize,
+    /// How values move between modules.
+    pub lane: Choice,
     /// Limits of a compile child.
     pub compile: Limits,
     /// Our own binary, which knows the verbs of the compile child.
@@ -136,7 +138,7 @@ impl Engine {
 
     fn link(&self, code: &[u8], world: &World) -> Result<Arc<Module>, Failure> {
         let component = deserialize(&self.shared.engine, code)?;
-        Module::link(&component, world, &self.shared.host).map(Arc::new)
+        Module::link(&component, world, &self.shared.host, self.shared.settings.lane).map(Arc::new)
     }
 
     fn already(&self, digest: &Digest) -> Option<Arc<Module>> {
@@ -259,7 +261,11 @@ impl Executor for Engine {
     }
 
     fn lane(&self, import: &Function, _export: &Function) -> Lane {
-        Lane::of(import)
+        Lane::of(import, self.shared.settings.lane)
+    }
+
+    fn describe(lane: &Lane) -> (&'static str, Option<&str>) {
+        lane.describe()
     }
 
     fn entry(&self, arguments: Arguments) -> Entry {

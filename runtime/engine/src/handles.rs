@@ -61,15 +61,20 @@ impl Handles {
     }
 }
 
-fn forged() -> Failure {
+pub(crate) fn forged() -> Failure {
     Failure::new(Code::CallAbi, "the handle is not one of this call")
 }
 
-/// One side of a call: an instance, and how its module knows resources.
-pub(crate) struct Side<'a> {
+/// One party to a call: an instance, and how its module knows resources.
+pub(crate) struct Party<'a> {
     pub(crate) node: NodeIndex,
     pub(crate) slot: usize,
     pub(crate) module: &'a Module,
+}
+
+/// A party and its store.
+pub(crate) struct Side<'a> {
+    pub(crate) party: Party<'a>,
     pub(crate) store: StoreContextMut<'a, Ctx>,
 }
 
@@ -86,23 +91,43 @@ pub(crate) fn take<'t>(
 ) -> Result<Vec<u32>, Failure> {
     let mut keys = Vec::new();
     each(values, types, &mut |handle, ty| {
-        keys.push(take_one(run, from, *handle, ty)?);
+        keys.push(take_one(run, &from.party, from.store.as_context_mut(), *handle, ty)?);
         Ok(())
     })?;
     Ok(keys)
 }
 
-fn take_one(run: &Run, from: &mut Side<'_>, handle: ResourceAny, ty: &Type) -> Result<u32, Failure> {
+/// Takes one handle from the party that gives it. Returns its key.
+///
+/// # Errors
+/// As [`take`].
+pub(crate) fn take_one<T>(
+    run: &Run,
+    from: &Party<'_>,
+    store: StoreContextMut<'_, T>,
+    handle: ResourceAny,
+    ty: &Type,
+) -> Result<u32, Failure> {
     match ty {
-        Type::Own(resource) if !resource.imported => {
-            run.handles().insert(Entry { node: from.node, slot: from.slot, resource: handle })
-        }
+        Type::Own(resource) if !resource.imported => take_own(run, from, handle),
         Type::Own(resource) | Type::Borrow(resource) if resource.imported => {
-            let handle = handle.try_into_resource_dynamic(from.store.as_context_mut()).map_err(|e| abi(&e))?;
-            Ok(handle.rep())
+            Ok(handle.try_into_resource_dynamic(store).map_err(|e| abi(&e))?.rep())
         }
-        _ => Err(Failure::new(Code::CallAbi, "a module can lend only what it was given")),
+        _ => Err(lends_its_own()),
     }
+}
+
+/// Takes a handle of a resource that lives in the party itself.
+///
+/// # Errors
+/// `call.resource_limit`.
+pub(crate) fn take_own(run: &Run, from: &Party<'_>, handle: ResourceAny) -> Result<u32, Failure> {
+    run.handles().insert(Entry { node: from.node, slot: from.slot, resource: handle })
+}
+
+/// A module lends a resource of its own, which the canonical ABI has no handle for.
+pub(crate) fn lends_its_own() -> Failure {
+    Failure::new(Code::CallAbi, "a module can lend only what it was given")
 }
 
 /// The instance that must serve a call, because it owns one of the handles that are handed to its module.
@@ -132,24 +157,29 @@ pub(crate) fn give<'t>(
     let (mut keys, mut lent) = (keys.into_iter(), Vec::new());
     each(values, types, &mut |handle, ty| {
         let key = keys.next().ok_or_else(forged)?;
-        *handle = give_one(run, to, key, ty, &mut lent)?;
+        *handle = give_one(run, &to.party, to.store.as_context_mut(), key, ty, &mut lent)?;
         Ok(())
     })?;
     Ok(lent)
 }
 
-fn give_one(
+/// A handle for `key`, as the receiving party knows it; one that is only lent is noted in `lent`.
+///
+/// # Errors
+/// As [`give`].
+pub(crate) fn give_one<T>(
     run: &Run,
-    to: &mut Side<'_>,
+    to: &Party<'_>,
+    store: StoreContextMut<'_, T>,
     key: u32,
     ty: &Type,
     lent: &mut Vec<ResourceAny>,
 ) -> Result<ResourceAny, Failure> {
     match ty {
-        Type::Own(resource) if resource.imported => wrap(to, key, resource),
+        Type::Own(resource) if resource.imported => wrap(to, store, key, resource),
         Type::Borrow(resource) if resource.imported => {
             // An owned handle that is taken back after the call: the engine then sees to it that nobody keeps it.
-            let handle = wrap(to, key, resource)?;
+            let handle = wrap(to, store, key, resource)?;
             lent.push(handle);
             Ok(handle)
         }
@@ -162,7 +192,7 @@ fn give_one(
 }
 
 /// The entry of a key that is handed to its owner.
-fn comes_home(run: &Run, to: &Side<'_>, key: u32) -> Result<Entry, Failure> {
+fn comes_home(run: &Run, to: &Party<'_>, key: u32) -> Result<Entry, Failure> {
     let entry = run.handles().get(key)?;
     match (entry.node, entry.slot) == (to.node, to.slot) {
         true => Ok(entry),
@@ -172,10 +202,15 @@ fn comes_home(run: &Run, to: &Side<'_>, key: u32) -> Result<Entry, Failure> {
     }
 }
 
-fn wrap(to: &mut Side<'_>, key: u32, resource: &Resource) -> Result<ResourceAny, Failure> {
+fn wrap<T>(
+    to: &Party<'_>,
+    store: StoreContextMut<'_, T>,
+    key: u32,
+    resource: &Resource,
+) -> Result<ResourceAny, Failure> {
     let number = to.module.number(resource).ok_or_else(forged)?;
     let handle = ResourceDynamic::new_own(key, number);
-    handle.try_into_resource_any(to.store.as_context_mut()).map_err(|e| abi(&e))
+    handle.try_into_resource_any(store).map_err(|e| abi(&e))
 }
 
 /// Takes back what was lent for the time of a call.

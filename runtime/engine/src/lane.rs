@@ -1,9 +1,11 @@
 //! How values move over one linked function. Chosen once, when the graph is built.
 //!
-//! There is one lane so far, the dynamic one: values are lifted into `Val`, checked by the engine, and lowered into
-//! the callee. It carries every type that Station carries. The raw lane, which copies memory to memory, will be a
-//! second one behind this seam; this one then stays as its fallback and its oracle.
+//! The *raw* lane copies by a plan from one memory to the other ([`crate::raw`]) and carries every type that Station
+//! carries. The *dynamic* lane lifts values into `Val`, has the engine check them, and lowers them into the callee: some
+//! forty times the bytes. It is what an operator falls back to (`engine: { lane: dynamic }`), and the oracle by which the
+//! raw one is tested.
 
+use crate::raw::{Plan, Told};
 use station_model::types::is_call_error;
 use station_model::{CallId, Failure, Function, Type};
 use wasmtime::component::Val;
@@ -12,31 +14,81 @@ use wasmtime::component::Val;
 const VAL_BYTES: u64 = size_of::<Val>() as u64;
 
 /// What is known about a function before it is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Lane {
+    /// How values move, and what is to say about it.
+    way: Way,
     /// True when a handle is somewhere in the signature.
     pub(crate) handles: bool,
     failure: Expressible,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    Raw(Box<Plan>),
+    /// With the reason.
+    Dynamic(String),
+}
+
+/// Which lane the operator wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The raw lane where a function has a plan.
+    #[default]
+    Raw,
+    /// The dynamic lane for all functions.
+    Dynamic,
+}
+
 /// How a failure of the callee can be a value of the function's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Expressible {
+pub(crate) enum Expressible {
     /// It cannot.
     No,
     /// As the error itself.
     Whole,
-    /// As this case of the error variant.
-    Case(String),
+    /// As this case of the error variant, by its number and its name.
+    Case(usize, String),
 }
 
 impl Lane {
     /// The lane of a function with this signature.
-    pub(crate) fn of(function: &Function) -> Self {
-        Self { handles: function.types().any(Type::has_handles), failure: expressible(function.result.as_ref()) }
+    pub(crate) fn of(function: &Function, choice: Choice) -> Self {
+        let way = match choice {
+            Choice::Raw => Plan::of(function).map_or_else(Way::Dynamic, |plan| Way::Raw(Box::new(plan))),
+            Choice::Dynamic => Way::Dynamic("the operator wants it".to_owned()),
+        };
+        let failure = expressible(function.result.as_ref());
+        Self { way, handles: function.types().any(Type::has_handles), failure }
     }
 
-    /// A result that tells the caller of `failure`. Its message and frames are the operator's, not the caller's.
+    /// The plan, in the raw lane.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        match &self.way {
+            Way::Raw(plan) => Some(plan),
+            Way::Dynamic(_) => None,
+        }
+    }
+
+    /// Its name, and why it is this one where it is not the raw one.
+    pub(crate) fn describe(&self) -> (&'static str, Option<&str>) {
+        match &self.way {
+            Way::Raw(_) => ("raw", None),
+            Way::Dynamic(reason) => ("dynamic", Some(reason)),
+        }
+    }
+
+    /// The bytes of a result that tells of a failure, in the raw lane.
+    pub(crate) fn failure_bytes(&self, failure: &Failure, id: CallId) -> Option<Vec<u8>> {
+        if self.failure == Expressible::No {
+            return None;
+        }
+        let told = Told { code: failure.code.as_str(), retryable: failure.retryable(), id: &id.to_string() };
+        self.plan()?.failure(&self.failure, &told)
+    }
+
+    /// A result that tells the caller of `failure`, in the dynamic lane. Its message and frames are the operator's, not
+    /// the caller's.
     pub(crate) fn failure_value(&self, failure: &Failure, id: CallId) -> Option<Val> {
         let fields = vec![
             ("code".to_owned(), Val::String(failure.code.as_str().to_owned())),
@@ -46,12 +98,12 @@ impl Lane {
         let error = match &self.failure {
             Expressible::No => return None,
             Expressible::Whole => Val::Record(fields),
-            Expressible::Case(case) => Val::Variant(case.clone(), Some(Box::new(Val::Record(fields)))),
+            Expressible::Case(_, case) => Val::Variant(case.clone(), Some(Box::new(Val::Record(fields)))),
         };
         Some(Val::Result(Err(Some(Box::new(error)))))
     }
 
-    /// About how many bytes the values take, to hold against what a tree may move.
+    /// About how many bytes the values take in the dynamic lane, to hold against what a tree may move.
     pub(crate) fn size(&self, values: &[Val]) -> u64 {
         values.iter().map(size).sum()
     }
@@ -63,7 +115,8 @@ fn expressible(result: Option<&Type>) -> Expressible {
         Some(error) if is_call_error(error) => Expressible::Whole,
         Some(Type::Variant(cases)) => {
             let carries = |(_, ty): &&(String, Option<Type>)| ty.as_ref().is_some_and(is_call_error);
-            cases.iter().find(carries).map_or(Expressible::No, |(case, _)| Expressible::Case(case.clone()))
+            let place = cases.iter().enumerate().find(|(_, case)| carries(case));
+            place.map_or(Expressible::No, |(at, (case, _))| Expressible::Case(at, case.clone()))
         }
         _ => Expressible::No,
     }
@@ -119,7 +172,7 @@ mod tests {
 
     fn value_for(error: Option<Type>) -> Option<Val> {
         let result = Type::Result(Arc::new((Some(Type::U32), error)));
-        let lane = Lane::of(&Function { name: "f".into(), params: vec![], result: Some(result) });
+        let lane = Lane::of(&Function { name: "f".into(), params: vec![], result: Some(result) }, Choice::Dynamic);
         lane.failure_value(&Failure::new(station_model::Code::CallTrap, "secret"), CallId::from_u128(7))
     }
 

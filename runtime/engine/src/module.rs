@@ -7,6 +7,8 @@
 use crate::broker;
 use crate::ctx::Ctx;
 use crate::host::Host;
+use crate::lane::{Choice, Lane};
+use crate::raw;
 use station_kernel::graph::Found;
 use station_model::{Code, Failure, Interface, Resource, World};
 use wasmtime::component::{
@@ -33,11 +35,11 @@ impl Module {
     /// # Errors
     /// `link.type_mismatch` when it disagrees with the host about a type, `upload.invalid` when it is not what its
     /// world says.
-    pub(crate) fn link(component: &Component, world: &World, host: &Host) -> Result<Self, Failure> {
+    pub(crate) fn link(component: &Component, world: &World, host: &Host, lane: Choice) -> Result<Self, Failure> {
         let mut linker = host.linker.clone();
         let resources = imported_resources(component, world, host);
         for (at, import) in world.imports.iter().enumerate().filter(|(_, import)| served_by_module(import, host)) {
-            define(&mut linker, component, at, import, &resources).map_err(|error| not_as_told(&error))?;
+            define(&mut linker, component, (at, import), &resources, lane).map_err(|error| not_as_told(&error))?;
         }
         let pre = linker.instantiate_pre(component).map_err(|error| disagrees(&error))?;
         let exports = world.exports.iter().map(|export| function_indexes(component, export)).collect::<Option<_>>();
@@ -94,12 +96,12 @@ fn resources_of(component: &Component, import: &Interface) -> Vec<(String, Resou
 fn define(
     linker: &mut Linker<Ctx>,
     component: &Component,
-    at: usize,
-    import: &Interface,
+    (at, import): (usize, &Interface),
     resources: &[Imported],
+    lane: Choice,
 ) -> wasmtime::Result<()> {
     if import.root {
-        return define_functions(&mut linker.root(), at, import);
+        return define_functions(&mut linker.root(), at, import, lane);
     }
     let mut instance = linker.instance(&import.name.to_string())?;
     for (name, ty) in resources_of(component, import) {
@@ -108,14 +110,25 @@ fn define(
             instance.resource(&name, ty, broker::drop_handle)?;
         }
     }
-    define_functions(&mut instance, at, import)
+    define_functions(&mut instance, at, import, lane)
 }
 
-fn define_functions(to: &mut LinkerInstance<'_, Ctx>, import: usize, interface: &Interface) -> wasmtime::Result<()> {
+/// Links each function to the broker by its position, in the lane that the graph will choose for it: both choose by the
+/// function's type alone.
+fn define_functions(
+    to: &mut LinkerInstance<'_, Ctx>,
+    import: usize,
+    interface: &Interface,
+    choice: Choice,
+) -> wasmtime::Result<()> {
     for (function, signature) in interface.functions.iter().enumerate() {
-        to.func_new(&signature.name, move |caller, _, args, results| {
-            broker::call(caller, broker::Position { import, function }, args, results)
-        })?;
+        let position = broker::Position { import, function };
+        match Lane::of(signature, choice).plan() {
+            Some(plan) => raw::link(to, &signature.name, plan, position)?,
+            None => to.func_new(&signature.name, move |caller, _, args, results| {
+                broker::dynamic::call(caller, position, args, results)
+            })?,
+        }
     }
     Ok(())
 }

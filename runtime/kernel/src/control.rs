@@ -80,6 +80,8 @@ pub struct ModuleView {
     pub name: ModuleName,
     /// Whether it can be called.
     pub health: Health,
+    /// Which of its imports other modules meet, and how values move there.
+    pub linked: Vec<Edge>,
     /// What is remembered about it.
     pub state: crate::state::ModuleState,
     /// Root calls and nested calls since the start.

@@ -14,7 +14,9 @@ mod tests;
 use crate::meter::Meter;
 use crate::ports::{Executor, ModuleSettings};
 use serde::{Deserialize, Serialize};
-use station_model::{Code, Digest, Failure, Function, FunctionPath, Instances, InterfaceName, ModuleName, World};
+use station_model::{
+    Code, Digest, Failure, Function, FunctionPath, Instances, Interface, InterfaceName, ModuleName, World,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use build::Loaded;
@@ -133,6 +135,11 @@ pub struct Edge {
     pub provider: ModuleName,
     /// Under which name; the version may be newer.
     pub exported: InterfaceName,
+    /// How values move over it, by the slowest of its functions.
+    pub lane: String,
+    /// Why it is not the best lane, with the function that is at fault.
+    #[serde(default)]
+    pub lane_reason: Option<String>,
 }
 
 /// A function of a module, found by name.
@@ -165,17 +172,34 @@ impl<E: Executor> Graph<E> {
         self.nodes.iter().flat_map(|node| self.edges_of(node)).collect()
     }
 
-    fn edges_of<'a>(&'a self, node: &'a Node<E>) -> impl Iterator<Item = Edge> + 'a {
+    /// The links of one module to others.
+    pub(crate) fn edges_of<'a>(&'a self, node: &'a Node<E>) -> impl Iterator<Item = Edge> + 'a {
         node.world.imports.iter().zip(&node.links).filter_map(|(import, link)| {
             let Link::Module(link) = link else { return None };
             let provider = self.nodes.get(link.provider)?;
+            let (lane, lane_reason) = link.lane(import);
             Some(Edge {
+                lane,
+                lane_reason,
                 importer: node.name.clone(),
                 interface: import.name.clone(),
                 provider: provider.name.clone(),
                 exported: provider.world.exports.get(link.export)?.name.clone(),
             })
         })
+    }
+}
+
+impl<E: Executor> ModuleLink<E> {
+    /// The lane of the link: that of the first function which has a reason not to take the best.
+    fn lane(&self, import: &Interface) -> (String, Option<String>) {
+        let lanes = || import.functions.iter().zip(&self.functions).map(|(f, link)| (f, E::describe(&link.lane)));
+        let slow = lanes().find_map(|(function, (name, why))| Some((name, format!("{}: {}", function.name, why?))));
+        match (slow, lanes().next()) {
+            (Some((name, why)), _) => (name.to_owned(), Some(why)),
+            (None, Some((_, (name, _)))) => (name.to_owned(), None),
+            (None, None) => (String::new(), None),
+        }
     }
 }
 

@@ -93,6 +93,9 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// Chooses how values move from an importer's function to the provider's.
     fn lane(&self, import: &Function, export: &Function) -> Self::Lane;
 
+    /// A lane's name, and why it is not the best one.
+    fn describe(lane: &Self::Lane) -> (&'static str, Option<&str>);
+
     /// An entry that calls a function with arguments from outside and answers with JSON.
     fn entry(&self, arguments: Arguments) -> Self::Entry;
 

@@ -33,9 +33,11 @@ impl<E: Executor> Clone for Service<E> {
 impl<E: Executor> Service<E> {
     fn view(&self, graph: &Graph<E>, name: &ModuleName, state: &ModuleState) -> ModuleView {
         let used = self.0.meter(name).read();
+        let node = graph.find(name).and_then(|index| graph.node(index));
         ModuleView {
             name: name.clone(),
             health: self.0.health(graph, name),
+            linked: node.map(|node| graph.edges_of(node).collect()).unwrap_or_default(),
             state: state.clone(),
             calls: used.calls,
             failures: used.failures,

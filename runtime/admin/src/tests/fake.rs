@@ -105,7 +105,15 @@ impl Fake {
 
     fn view(&self, name: &ModuleName) -> Option<ModuleView> {
         let state = self.state.lock().unwrap().module(name)?.clone();
-        Some(ModuleView { name: name.clone(), health: Health::Ready, state, calls: 5, failures: 2, fuel: 700 })
+        Some(ModuleView {
+            name: name.clone(),
+            health: Health::Ready,
+            linked: vec![],
+            state,
+            calls: 5,
+            failures: 2,
+            fuel: 700,
+        })
     }
 
     fn edit(&self, module: &ModuleName, changes: &[Change]) -> BoxFuture<'_, Result<ModuleView, Failure>> {

@@ -87,6 +87,10 @@ impl Executor for Fake {
 
     fn lane(&self, _: &Function, _: &Function) {}
 
+    fn describe((): &()) -> (&'static str, Option<&str>) {
+        ("fake", None)
+    }
+
     fn entry(&self, _: Arguments) {}
 
     fn spare(&self, (): &()) -> Option<()> {

@@ -2,26 +2,23 @@
 //!
 //! Linked as the import of every module. The caller's graph says by position who serves the call; the tree says
 //! whether it may begin; fuel is lent to the callee and what it used is charged to the caller; values move by the
-//! link's lane. When the callee fails its instance is thrown away, and the caller gets the failure as a value
+//! link's lane, [`raw`] or [`dynamic`]. When the callee fails its instance is thrown away, and the caller gets the failure as a value
 //! where the function's type can express it; otherwise the caller ends with it.
+
+pub(crate) mod dynamic;
+pub(crate) mod raw;
 
 use crate::ctx::Ctx;
 use crate::engine::Engine;
-use crate::entry::is_refusal;
 use crate::failure::{self, Followed, Named};
-use crate::handles::{self, Entry, Side};
+use crate::handles::{self, Entry, Party};
 use crate::lane::Lane;
 use crate::run::{Lease, Ran, Run};
 use station_kernel::graph::{Found, FunctionLink, Link, ModuleLink, NodeIndex};
 use station_kernel::tree::{Called, Ended, Entered};
 use station_model::{Code, Failure, Function};
 use std::sync::Arc;
-use wasmtime::component::Val;
-use wasmtime::{AsContextMut, Error, StoreContextMut};
-
-/// Bytes of values, as the lane counts them, that one unit of fuel moves. A list costs 40 bytes per element and the
-/// dynamic lane some 50 ns, so this charges a fifth of the time, and a string by its bytes almost nothing.
-const BYTES_PER_FUEL: u64 = 4;
+use wasmtime::{Error, StoreContextMut};
 
 /// A function among a module's imports.
 #[derive(Debug, Clone, Copy)]
@@ -42,27 +39,25 @@ struct Crossing<'a> {
     offered: &'a Function,
 }
 
-/// Serves an import by calling the module that provides it.
-pub(crate) fn call(
-    mut caller: StoreContextMut<'_, Ctx>,
-    position: Position,
-    args: &[Val],
-    results: &mut [Val],
-) -> wasmtime::Result<()> {
-    let Some(run) = caller.data().run().cloned() else {
-        return Err(Error::new(Failure::new(
-            Code::StartTrap,
-            "a component may not call other modules while it starts",
-        )));
-    };
-    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
-    match crossing.go(&mut caller, args, results) {
-        Ok(()) => Ok(()),
-        Err(failure) => crossing.express(failure, results),
-    }
+/// How a lane takes a call across.
+trait Way {
+    /// The caller's store.
+    fn caller(&mut self) -> StoreContextMut<'_, Ctx>;
+
+    /// Bytes of the arguments, and the fuel that moving them costs.
+    fn load(&self) -> (u64, u64);
+
+    /// Makes the call on `lent` fuel.
+    ///
+    /// Answers with the fuel that it used, also when it failed, and whether the answer was an `err`.
+    fn cross(&mut self, crossing: &Crossing<'_>, lent: u64) -> Ran<bool>;
 }
 
 impl<'a> Crossing<'a> {
+    /// Looks up, by position, who serves an import.
+    ///
+    /// # Errors
+    /// `call.not_ready`.
     fn find(run: &'a Arc<Run>, importer: NodeIndex, position: Position) -> Result<Self, Failure> {
         let lost = || Failure::new(Code::StationInternal, "an import leads out of its graph");
         let node = run.node(importer)?;
@@ -81,53 +76,23 @@ impl<'a> Crossing<'a> {
         })
     }
 
-    fn go(&self, caller: &mut StoreContextMut<'_, Ctx>, args: &[Val], results: &mut [Val]) -> Result<(), Failure> {
-        let available = spendable(caller);
-        let lent = available.min(self.run.node(self.link.provider)?.settings.limits.fuel);
+    fn go(&self, way: &mut impl Way) -> Result<(), Failure> {
+        let (bytes, fuel) = way.load();
+        way.caller().data_mut().charge(fuel);
+        self.run.tree.move_bytes(bytes)?;
+        let lent = spendable(&way.caller()).min(self.run.node(self.link.provider)?.settings.limits.fuel);
         let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
-        let outcome = self.cross(caller, lent, args, results);
-        let outcome = outcome.map(|used| (is_refusal(results), used));
-        charge(caller, leave(self.run, entered, lent, &outcome));
+        let outcome = way.cross(self, lent);
+        charge(&mut way.caller(), leave(self.run, entered, lent, &outcome));
         outcome.map(drop).map_err(|(named, _)| named.failure)
     }
 
-    /// Makes the call. Answers with the fuel that it used, also when it failed.
-    fn cross(
-        &self,
-        caller: &mut StoreContextMut<'_, Ctx>,
-        lent: u64,
-        args: &[Val],
-        results: &mut [Val],
-    ) -> Result<u64, (Named, u64)> {
-        let free = |failure| (own(failure), 0);
-        self.moved(caller, args).map_err(free)?;
-        if !self.lane.handles {
-            let mut lease = self.run.lease(self.link.provider, lent)?;
-            let outcome = invoke(&mut lease, self.found, args, results);
-            let outcome = outcome.and_then(|()| self.moved(caller, results).map_err(Error::new));
-            return settle(self.run, lease, lent, outcome);
-        }
-        let mut args = args.to_vec();
-        let keys = self.take_args(caller, &mut args).map_err(free)?;
-        let mut lease = self.lease_for(&keys, lent)?;
-        let outcome = self.with_handles(caller, &mut lease, &mut args, keys, results);
-        let outcome = outcome.and_then(|()| self.moved(caller, results).map_err(Error::new));
-        settle(self.run, lease, lent, outcome)
+    /// The caller, as one who exchanges handles.
+    fn importer(&self) -> Result<Party<'_>, Failure> {
+        Ok(Party { node: self.importer, slot: usize::MAX, module: &self.run.node(self.importer)?.module })
     }
 
-    /// Counts values that move between the two modules, and charges the caller for moving them.
-    fn moved(&self, caller: &mut StoreContextMut<'_, Ctx>, values: &[Val]) -> Result<(), Failure> {
-        let bytes = self.lane.size(values);
-        caller.data_mut().charge(bytes / BYTES_PER_FUEL);
-        self.run.tree.move_bytes(bytes)
-    }
-
-    fn take_args(&self, caller: &mut StoreContextMut<'_, Ctx>, args: &mut [Val]) -> Result<Vec<u32>, Failure> {
-        let module = &self.run.node(self.importer)?.module;
-        let mut from = Side { node: self.importer, slot: usize::MAX, module, store: caller.as_context_mut() };
-        handles::take(self.run, &mut from, args, self.wanted.params.iter().map(|(_, ty)| ty))
-    }
-
+    /// The instance that serves a call which hands over handles with these keys.
     fn lease_for(&self, keys: &[u32], lent: u64) -> Result<Lease, (Named, u64)> {
         let free = |failure| (own(failure), 0);
         match handles::owner(self.run, keys, self.link.provider).map_err(free)? {
@@ -136,47 +101,12 @@ impl<'a> Crossing<'a> {
         }
     }
 
-    fn with_handles(
-        &self,
-        caller: &mut StoreContextMut<'_, Ctx>,
-        lease: &mut Lease,
-        args: &mut [Val],
-        keys: Vec<u32>,
-        results: &mut [Val],
-    ) -> wasmtime::Result<()> {
-        let module = Arc::clone(&lease.live.module);
-        let (node, slot) = (lease.node, lease.slot);
-        let mut to = Side { node, slot, module: &module, store: lease.live.store.as_context_mut() };
-        let params = self.offered.params.iter().map(|(_, ty)| ty);
-        let lent = handles::give(self.run, &mut to, args, params, keys).map_err(Error::new)?;
-        invoke(lease, self.found, args, results)?;
-        handles::take_back(lent, lease.live.store.as_context_mut());
-        let mut from = Side { node, slot, module: &module, store: lease.live.store.as_context_mut() };
-        let keys = handles::take(self.run, &mut from, results, self.offered.result.iter()).map_err(Error::new)?;
-        let module = &self.run.node(self.importer).map_err(Error::new)?.module;
-        let mut to = Side { node: self.importer, slot: usize::MAX, module, store: caller.as_context_mut() };
-        handles::give(self.run, &mut to, results, self.wanted.result.iter(), keys).map_err(Error::new)?;
-        Ok(())
-    }
-
-    /// Hands a failure to the caller: as a value where it can be one, otherwise by ending the caller.
-    fn express(&self, failure: Failure, results: &mut [Val]) -> wasmtime::Result<()> {
-        // A tree that is ended from outside, or whose unit of work is lost, goes on nowhere.
+    /// True for a failure that no caller may get as a value: a tree that is ended from outside, or whose unit of work is
+    /// lost, goes on nowhere.
+    fn ends_tree(&self, failure: &Failure) -> bool {
         let outside = matches!(failure.code, Code::CallCancelled | Code::StationDraining | Code::UnitTooLong);
-        let ends_tree = outside || self.run.tree.is_broken();
-        match (self.lane.failure_value(&failure, self.run.tree.id), results.first_mut()) {
-            (Some(value), Some(result)) if !ends_tree => {
-                *result = value;
-                Ok(())
-            }
-            _ => Err(Error::new(Followed(failure))),
-        }
+        outside || self.run.tree.is_broken()
     }
-}
-
-fn invoke(lease: &mut Lease, found: Found, args: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
-    let function = lease.live.function(found).map_err(Error::new)?;
-    function.call(&mut lease.live.store, args, results)
 }
 
 /// Puts the instance back, or throws it away with the name of what went wrong. Answers with the fuel used.
@@ -209,6 +139,10 @@ fn charge(store: &mut StoreContextMut<'_, Ctx>, fuel: u64) {
     let left = store.get_fuel().unwrap_or(0).saturating_sub(fuel);
     // Fuel is always on, so this cannot fail.
     let _always_on = store.set_fuel(left);
+}
+
+fn while_it_starts() -> Error {
+    Error::new(Failure::new(Code::StartTrap, "a component may not call other modules while it starts"))
 }
 
 fn not_ready() -> Failure {

@@ -1,0 +1,92 @@
+//! The raw lane: from one memory to the other.
+
+use super::{Crossing, Position, Way, settle, while_it_starts};
+use crate::ctx::Ctx;
+use crate::failure::Followed;
+use crate::raw::{Arrived, Exchange, Forms, Job, Outcome, Plan};
+use crate::run::{Lease, Ran};
+use station_model::{Code, Failure};
+use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
+
+/// Serves an import by calling the module that provides it. `arrive` makes the arguments what the plan says they are.
+pub(crate) fn call(
+    mut caller: StoreContextMut<'_, Ctx>,
+    position: Position,
+    arrive: &dyn Fn(&Plan) -> Arrived,
+) -> Result<Outcome> {
+    let run = caller.data().run().cloned().ok_or_else(while_it_starts)?;
+    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
+    let plan = crossing.lane.plan().ok_or_else(two_lanes)?;
+    let arrived = arrive(plan);
+    let exchange = match crossing.lane.handles {
+        true => Some(crossing.begin_exchange(&mut caller, &arrived)?),
+        false => None,
+    };
+    let mut job = Job::new(plan, &run, caller, &arrived)?.with(exchange);
+    if let Err(failure) = crossing.go(&mut job) {
+        crossing.express(&mut job, failure)?;
+    }
+    match job.outcome().not_taken.take() {
+        Some(error) => Err(error),
+        None => Ok(job.out()),
+    }
+}
+
+impl Crossing<'_> {
+    fn begin_exchange<'x>(&'x self, caller: &mut StoreContextMut<'_, Ctx>, arrived: &Arrived) -> Result<Exchange<'x>> {
+        let forms = Forms { wanted: self.wanted, offered: self.offered };
+        let party = self.importer().map_err(Error::new)?;
+        Exchange::begin(self.run, party, forms, caller, arrived).map_err(Error::new)
+    }
+
+    /// Hands a failure to the caller: as a value where it can be one, otherwise by ending the caller.
+    fn express(&self, job: &mut Job<'_>, failure: Failure) -> Result<()> {
+        match self.lane.failure_bytes(&failure, self.run.tree.id) {
+            Some(bytes) if !self.ends_tree(&failure) => job.answer_with(&bytes),
+            _ => Err(Error::new(Followed(failure))),
+        }
+    }
+}
+
+impl Way for Job<'_> {
+    fn caller(&mut self) -> StoreContextMut<'_, Ctx> {
+        self.store()
+    }
+
+    fn load(&self) -> (u64, u64) {
+        self.weight()
+    }
+
+    fn cross(&mut self, crossing: &Crossing<'_>, lent: u64) -> Ran<bool> {
+        let mut lease = match self.exchange() {
+            Some(exchange) => crossing.lease_for(exchange.keys(), lent)?,
+            None => crossing.run.lease(crossing.link.provider, lent)?,
+        };
+        let outcome = invoke(self, crossing, &mut lease);
+        if outcome.is_err() && self.outcome().not_taken.is_some() {
+            // The callee did what it was asked for, but was left before it could clean up.
+            let used = lease.live.used(lent);
+            crossing.run.bury(lease);
+            return Ok((false, used));
+        }
+        let used = settle(crossing.run, lease, lent, outcome)?;
+        Ok((self.outcome().refused, used))
+    }
+}
+
+fn invoke(job: &mut Job<'_>, crossing: &Crossing<'_>, lease: &mut Lease) -> Result<()> {
+    let function = lease.live.function(crossing.found).map_err(Error::new)?;
+    if let Some(exchange) = job.exchange() {
+        exchange.meets(lease.node, lease.slot, &lease.live.module);
+    }
+    job.enter(function, &mut lease.live.store)?;
+    if let Some(exchange) = job.exchange() {
+        exchange.take_back(lease.live.store.as_context_mut());
+    }
+    Ok(())
+}
+
+/// An import that was linked for one lane and a graph that says the other.
+fn two_lanes() -> Error {
+    Error::new(Failure::new(Code::StationInternal, "an import and its graph disagree about the lane"))
+}
