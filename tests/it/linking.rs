@@ -312,12 +312,25 @@ fn a_module_that_needs_a_waiting_module_waits_too() {
 #[test]
 fn the_graph_shows_who_provides_what_to_whom() {
     let station = alpha_and_relay();
-    let expect = json!([{"importer": "relay", "interface": API, "provider": "alpha", "exported": API}]);
+    let expect = json!([{"importer": "relay", "interface": API, "provider": "alpha", "exported": API, "lane": "raw"}]);
     assert_eq!(station.get("/v1/graph")["links"], expect);
     assert_eq!(station.cli(&["graph"]).ok()["links"], expect);
     let mermaid = station.text(&["graph", "--format", "mermaid"]).stdout;
     assert!(mermaid.contains("relay") && mermaid.contains("alpha"), "{mermaid}");
     assert_eq!(station.call("alpha", RUN, "(0)").result(), json!(1));
+}
+
+#[test]
+fn the_operator_can_have_the_dynamic_lane() {
+    let station = station().config("engine: { lane: dynamic }").start();
+    station.upload_with("alpha", "", &answering(1)).ok();
+    station.upload_with("relay", "", &relaying(API)).ok();
+    let link = station.get("/v1/graph")["links"][0].clone();
+    assert_eq!((&link["lane"], &link["provider"]), (&json!("dynamic"), &json!("alpha")));
+    assert!(link["lane_reason"].as_str().unwrap().contains("the operator wants it"), "{link}");
+    let page = station.text(&["show", "relay"]).stdout;
+    assert!(page.contains("dynamic lane, because of"), "{page}");
+    assert_eq!(station.call("relay", RELAY, "(0)").result(), json!(1));
 }
 
 #[test]

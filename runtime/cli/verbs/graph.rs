@@ -59,11 +59,15 @@ impl Ask for Args {
 fn text(graph: &Graph) -> String {
     let node = |node: &GraphNode| {
         let links = graph.links.iter().filter(|link| link.importer == node.name);
-        let links: String =
-            links.map(|link| format!("  {} from {} ({} lane)\n", link.interface, link.provider, link.lane)).collect();
+        let links: String = links.map(link).collect();
         format!("{} ({})\n{links}{}", node.name, node.state.as_str(), waiting(&node.waiting_for))
     };
     graph.modules.iter().map(node).collect()
+}
+
+fn link(link: &GraphEdge) -> String {
+    let why = link.lane_reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("  {} from {}, {} lane{why}\n", link.interface, link.provider, link.lane)
 }
 
 /// Edges between the same two modules are one arrow with several names.
@@ -117,8 +121,9 @@ mod tests {
                 { "name": "portal", "state": "waiting", "waiting_for": [waiting], "digest": null, "imports": ["a:b/c"], "exports": [] },
             ],
             "links": [
-                { "importer": "portal", "interface": "a:b/c@1.0.0", "provider": "audit", "exported": "a:b/c@1.1.0" },
-                { "importer": "portal", "interface": "a:b/e", "provider": "audit", "exported": "a:b/e" },
+                { "importer": "portal", "interface": "a:b/c@1.0.0", "provider": "audit", "exported": "a:b/c@1.1.0", "lane": "raw" },
+                { "importer": "portal", "interface": "a:b/e", "provider": "audit", "exported": "a:b/e",
+                  "lane": "dynamic", "lane_reason": "f: there is no plan for map" },
             ],
         }))
         .unwrap()
@@ -129,8 +134,8 @@ mod tests {
         let expected = "\
 audit (ready)
 portal (waiting)
-  a:b/c@1.0.0 from audit
-  a:b/e from audit
+  a:b/c@1.0.0 from audit, raw lane
+  a:b/e from audit, dynamic lane (f: there is no plan for map)
   a:b/d: nobody exports it (no_provider)
 ";
         assert_eq!(text(&graph()), expected);

@@ -34,5 +34,7 @@ pub use engine::{Engine, Error, HOSTCALL_BYTES, Settings};
 pub use entry::{Entry, RootEntry};
 pub use lane::{Choice as LaneChoice, Lane};
 pub use module::Module;
+#[cfg(feature = "fuzzing")]
+pub use raw::oracle::{Tally, agree};
 pub use worker::child::{compile_worker, symbolize_worker};
 pub use worker::{Checked, Limits as CompileLimits, check};

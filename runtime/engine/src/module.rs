@@ -124,7 +124,9 @@ fn define_functions(
     for (function, signature) in interface.functions.iter().enumerate() {
         let position = broker::Position { import, function };
         match Lane::of(signature, choice).plan() {
-            Some(plan) => raw::link(to, &signature.name, plan, position)?,
+            Some(plan) => {
+                raw::link(to, &signature.name, plan, move |caller, arrive| broker::raw::call(caller, position, arrive))?
+            }
             None => to.func_new(&signature.name, move |caller, _, args, results| {
                 broker::dynamic::call(caller, position, args, results)
             })?,

@@ -3,17 +3,13 @@
 use super::{Crossing, Position, Way, settle, while_it_starts};
 use crate::ctx::Ctx;
 use crate::failure::Followed;
-use crate::raw::{Arrived, Exchange, Forms, Job, Outcome, Plan};
-use crate::run::{Lease, Ran};
+use crate::raw::{Arrive, Arrived, Exchange, Forms, Job, Outcome, Toll};
+use crate::run::{Lease, Ran, Run};
 use station_model::{Code, Failure};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 /// Serves an import by calling the module that provides it. `arrive` makes the arguments what the plan says they are.
-pub(crate) fn call(
-    mut caller: StoreContextMut<'_, Ctx>,
-    position: Position,
-    arrive: &dyn Fn(&Plan) -> Arrived,
-) -> Result<Outcome> {
+pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arrive: Arrive<'_>) -> Result<Outcome> {
     let run = caller.data().run().cloned().ok_or_else(while_it_starts)?;
     let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
     let plan = crossing.lane.plan().ok_or_else(two_lanes)?;
@@ -22,7 +18,7 @@ pub(crate) fn call(
         true => Some(crossing.begin_exchange(&mut caller, &arrived)?),
         false => None,
     };
-    let mut job = Job::new(plan, &run, caller, &arrived)?.with(exchange);
+    let mut job = Job::new(plan, &*run, caller, &arrived)?.with(exchange);
     if let Err(failure) = crossing.go(&mut job) {
         crossing.express(&mut job, failure)?;
     }
@@ -45,6 +41,16 @@ impl Crossing<'_> {
             Some(bytes) if !self.ends_tree(&failure) => job.answer_with(&bytes),
             _ => Err(Error::new(Followed(failure))),
         }
+    }
+}
+
+impl Toll for Run {
+    fn bytes_max(&self) -> u64 {
+        self.shared.settings.hostcall_bytes_max as u64
+    }
+
+    fn pay(&self, bytes: u64) -> Result<(), Failure> {
+        self.tree.move_bytes(bytes)
     }
 }
 

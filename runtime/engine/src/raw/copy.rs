@@ -109,7 +109,7 @@ impl<T: Target> Copy<'_, T> {
         Ok(())
     }
 
-    /// Copies a flat value. `to` has as many places as the value has flat ones.
+    /// Copies a flat value. `to` begins as zeros: what a case leaves unused shows nothing of the sender.
     pub(super) fn flat(&mut self, node: &Node, words: &[u64], first: usize, to: &mut [u64]) -> Result<()> {
         match &node.shape {
             Shape::Number { bytes, signed } => put(to, first, number(word(words)?, *bytes, *signed)),
@@ -133,8 +133,6 @@ impl<T: Target> Copy<'_, T> {
                 .try_for_each(|field| self.flat(&field.node, after(words, field.flat_at), first + field.flat_at, to)),
             Shape::Variant(variant) => {
                 let tag = low(words, 0)?;
-                // What the case leaves unused says nothing, so that nothing of the sender shows there.
-                to.get_mut(first..first + node.flats).unwrap_or_default().fill(0);
                 put(to, first, tag)?;
                 match case(variant, tag)? {
                     Some(payload) => self.flat(payload, after(words, 1), first + 1, to),

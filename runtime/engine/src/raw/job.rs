@@ -12,8 +12,7 @@ use super::plan::{FLAT_PARAMS_MAX, Node, Plan, Width};
 use super::sides::{Callee, Caller, Late};
 use super::text::Encoding;
 use crate::ctx::Ctx;
-use crate::run::Run;
-use std::sync::Arc;
+use station_model::Failure;
 use wasmtime::component::__internal::{InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{Func, ResourceAny};
 use wasmtime::{AsContextMut, Error, Result, Store, StoreContextMut, ValRaw};
@@ -28,10 +27,22 @@ pub(crate) struct Arrived {
     pub(super) handles: Vec<(usize, ResourceAny)>,
 }
 
+/// What moving values is held against.
+pub(crate) trait Toll {
+    /// The most bytes that one call may move in one direction.
+    fn bytes_max(&self) -> u64;
+
+    /// Counts bytes that are about to be moved.
+    ///
+    /// # Errors
+    /// `call.resource_limit`.
+    fn pay(&self, bytes: u64) -> Result<(), Failure>;
+}
+
 /// One call on its way.
 pub(crate) struct Job<'j> {
     plan: &'j Plan,
-    run: &'j Arc<Run>,
+    toll: &'j dyn Toll,
     from: LowerContext<'j, Ctx>,
     encoding: Encoding,
     words: [u64; FLAT_PARAMS_MAX],
@@ -89,13 +100,13 @@ impl<'j> Job<'j> {
     /// `call.abi`, `call.resource_limit`: the caller's fault.
     pub(crate) fn new(
         plan: &'j Plan,
-        run: &'j Arc<Run>,
+        toll: &'j dyn Toll,
         caller: StoreContextMut<'j, Ctx>,
         arrived: &Arrived,
     ) -> Result<Self> {
         let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
         let encoding = abi::encoding(from.options().string_encoding);
-        let bytes_max = run.shared.settings.hostcall_bytes_max as u64;
+        let bytes_max = toll.bytes_max();
         let mut load = Load { bytes: plan.params.size as u64, bytes_max, ..Load::default() };
         let source = Source { memory: from.as_slice_mut(), encoding };
         match arrived.spilled {
@@ -106,7 +117,7 @@ impl<'j> Job<'j> {
             }
         }
         let (words, spilled) = (arrived.words, arrived.spilled);
-        Ok(Self { plan, run, from, encoding, words, spilled, exchange: None, load, out: Outcome::default() })
+        Ok(Self { plan, toll, from, encoding, words, spilled, exchange: None, load, out: Outcome::default() })
     }
 
     /// The same call with handles that are exchanged.
@@ -179,7 +190,7 @@ impl<'j> Job<'j> {
         if let Some(exchange) = &mut self.exchange {
             exchange.take_result(cx, ty, &found.at)?;
         }
-        self.run.tree.move_bytes(load.bytes).map_err(Error::new)?;
+        self.toll.pay(load.bytes).map_err(Error::new)?;
         self.from.store.data_mut().charge(load.fuel);
         self.out.refused = self.plan.refuses && found.tag()? != 0;
         self.receive(&found).map_err(|error| {

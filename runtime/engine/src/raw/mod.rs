@@ -19,14 +19,18 @@ mod failure;
 mod handles;
 mod job;
 mod link;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod oracle;
 mod plan;
 mod sides;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use exchange::{Exchange, Forms};
 pub(crate) use failure::Told;
-pub(crate) use job::{Arrived, Job, Outcome};
-pub(crate) use link::link;
+pub(crate) use job::{Arrived, Job, Outcome, Toll};
+pub(crate) use link::{Arrive, link};
 pub(crate) use plan::Plan;
 
 use station_model::{Code, Failure};

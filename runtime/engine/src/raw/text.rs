@@ -68,7 +68,7 @@ pub(super) fn rewrite(from: Encoding, units: u64, bytes: &[u8], to: Encoding) ->
     Ok(encode(&text, to))
 }
 
-fn encode(text: &str, to: Encoding) -> Written {
+pub(super) fn encode(text: &str, to: Encoding) -> Written {
     let latin: Option<Vec<u8>> = match to {
         Encoding::Utf8 => {
             return Written { bytes: text.as_bytes().to_vec(), units: text.len() as u64, align: 1 };
