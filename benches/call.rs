@@ -16,7 +16,10 @@
 //!
 //! First criterion measures each case by itself and holds it against its last run. Then all cases are measured in turn,
 //! round by round, for the table at the end: whatever disturbs the machine disturbs ours and the references alike, so
-//! its ratios hold where its times do not. Times are processor time, for the same reason. `STATION_BENCH_SAVE=1` keeps the table in `benches/results/call.json`.
+//! its ratios hold where its times do not. Times are processor time, for the same reason.
+//!
+//! `cargo xtask bench` wants the table alone: with `STATION_BENCH_SAVE=FILE` criterion is left out and the table written
+//! there; `STATION_BENCH_ROUNDS=N` makes another number of rounds.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +45,9 @@ use criterion::{Criterion, Throughput};
 use modules::Modules;
 use payload::{Case, Contender, Payload};
 use plain::Plain;
+use std::path::Path;
 use std::time::Duration;
+use table::Table;
 
 /// Ten samples of half a second together: enough for criterion to see a change of a few per cent, and all cases
 /// together stay under two minutes.
@@ -56,10 +61,15 @@ fn main() {
         return;
     }
     let mut cases = cases();
-    by_criterion(&mut cases);
-    let rows = table::measure(&mut cases);
-    table::print(&rows);
-    table::save_if_asked(&rows);
+    let save = std::env::var_os("STATION_BENCH_SAVE");
+    if save.is_none() {
+        by_criterion(&mut cases);
+    }
+    let table = Table::measure(&mut cases);
+    table.print();
+    if let Some(file) = save {
+        table.save(Path::new(&file));
+    }
 }
 
 /// Every case; those with the same payload stand together.
@@ -67,12 +77,19 @@ fn cases() -> Vec<Case> {
     let modules = Modules::start();
     let plain = Plain::new();
     let mut cases = Vec::new();
+    modules.check_faithfulness();
     for payload in Payload::ALL {
         modules.check_agreement(payload);
         let mut add = |contender, timed| cases.push(Case { payload, contender, timed });
         add(Contender::Brokered, modules.brokered(payload));
+        if payload == Payload::Deep {
+            add(Contender::OneCall, modules.brokered(Payload::Add));
+            continue;
+        }
         add(Contender::Composed, modules.composed(payload));
-        add(Contender::HostToGuest, plain.host_to_guest(payload));
+        if let Some(timed) = plain.host_to_guest(payload) {
+            add(Contender::HostToGuest, timed);
+        }
         match payload.bytes() {
             None => add(Contender::BothCrossings, plain.both_crossings()),
             Some(_) => add(Contender::Memcpy, memory::memcpy(payload)),
@@ -95,7 +112,7 @@ fn by_criterion(cases: &mut [Case]) {
             group.throughput(Throughput::Bytes(bytes.into()));
         }
         for Case { contender, timed, .. } in same {
-            group.bench_function(contender.name(), |bencher| bencher.iter_custom(&mut *timed));
+            group.bench_function(contender.name(), |bencher| bencher.iter_custom(|times| timed(times).processor));
         }
         group.finish();
     }

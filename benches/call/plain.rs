@@ -39,14 +39,20 @@ impl Plain {
         Self { sink: load("payload-sink"), source: load("payload-source"), engine }
     }
 
-    /// The host calls the function that the payload is for.
-    pub(crate) fn host_to_guest(&self, payload: Payload) -> Timed {
+    /// The host calls the function that the payload is for; none for what only modules do.
+    pub(crate) fn host_to_guest(&self, payload: Payload) -> Option<Timed> {
         let mut sink = self.sink();
         let bytes = vec![b'x'; payload.bytes().unwrap_or(0) as usize];
-        match payload {
+        let text = "x".repeat(bytes.len());
+        let timed: Timed = match payload {
+            Payload::Deep | Payload::Record => return None,
             Payload::Add => Box::new(move |times| {
                 let add = sink.function::<(u32, u32), (u32,)>("add");
                 time(times, || add.call(&mut sink.store, (1, 2)).expect("it adds"))
+            }),
+            Payload::Text(_) => Box::new(move |times| {
+                let echo = sink.function::<(&str,), (String,)>("echo-text");
+                time(times, || echo.call(&mut sink.store, (&text,)).expect("it gives the text back"))
             }),
             Payload::OneWay(_) => Box::new(move |times| {
                 let take = sink.function::<(&[u8],), (u64,)>("sink");
@@ -56,12 +62,13 @@ impl Plain {
                 let echo = sink.function::<(&[u8],), (Vec<u8>,)>("echo-bytes");
                 time(times, || echo.call(&mut sink.store, (&bytes,)).expect("it gives the bytes back"))
             }),
-        }
+        };
+        Some(timed)
     }
 
     /// The host calls `add`, and a guest calls an `add` of the host.
     pub(crate) fn both_crossings(&self) -> Timed {
-        let mut inward = self.host_to_guest(Payload::Add);
+        let mut inward = self.host_to_guest(Payload::Add).expect("a scalar call");
         let mut outward = self.guest_to_host();
         Box::new(move |times| inward(times) + outward(times))
     }

@@ -1,20 +1,33 @@
 //! The table: ours, a reference, and the ratio of the two, measured in turn.
 
-use crate::payload::{Case, Contender, Payload};
+use crate::payload::{Case, Contender, Payload, Took};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
 /// Odd, so that there is one in the middle.
 const ROUNDS: usize = 21;
+/// Set to make another number of rounds.
+const ROUNDS_WANTED: &str = "STATION_BENCH_ROUNDS";
 /// Long against a tick of the clock and a switch between threads, short against what else the machine does.
 const SAMPLE: Duration = Duration::from_millis(20);
-/// Set to keep the table in [`RESULTS`].
-const SAVE: &str = "STATION_BENCH_SAVE";
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/call.json");
+
+/// What was measured.
+pub(crate) struct Table {
+    rounds: usize,
+    cases: Vec<Measured>,
+}
+
+/// One case, with a sample per round.
+struct Measured {
+    payload: Payload,
+    contender: Contender,
+    processor_ns: Vec<f64>,
+    wall_ns: Vec<f64>,
+}
 
 /// Ours against one reference.
-pub(crate) struct Row {
+struct Row {
     payload: Payload,
     reference: Contender,
     ours_ns: f64,
@@ -24,24 +37,61 @@ pub(crate) struct Row {
     goal: Option<f64>,
 }
 
-/// Measures every case once per round.
-pub(crate) fn measure(cases: &mut [Case]) -> Vec<Row> {
-    let times: Vec<u64> = cases.iter_mut().map(calibrate).collect();
-    let mut samples = vec![Vec::with_capacity(ROUNDS); cases.len()];
-    for _ in 0..ROUNDS {
-        for ((case, times), samples) in cases.iter_mut().zip(&times).zip(&mut samples) {
-            samples.push(per_call_ns((case.timed)(*times), *times));
+impl Table {
+    /// Measures every case once per round.
+    pub(crate) fn measure(cases: &mut [Case]) -> Self {
+        let rounds = rounds();
+        let times: Vec<u64> = cases.iter_mut().map(calibrate).collect();
+        let mut measured: Vec<_> = cases.iter().map(Measured::nothing_of).collect();
+        for _ in 0..rounds {
+            for ((case, &times), measured) in cases.iter_mut().zip(&times).zip(&mut measured) {
+                measured.add((case.timed)(times), times);
+            }
+        }
+        Self { rounds, cases: measured }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.cases.chunk_by(|a, b| a.payload == b.payload).flat_map(rows).collect()
+    }
+
+    /// Prints it for a person.
+    pub(crate) fn print(&self) {
+        let (rounds, profile) = (self.rounds, profile());
+        println!("\nA brokered call against references of the same run: medians of {rounds} rounds, profile {profile}");
+        println!("{:<18} {:>10}   {:<17} {:>10} {:>9} {:>7}", "what", "ours", "reference", "", "ratio", "goal");
+        for row in self.rows() {
+            let goal = row.goal.map_or_else(String::new, |goal| format!("<= {goal}"));
+            println!(
+                "{:<18} {:>10}   {:<17} {:>10} {:>8}x {goal:>7}",
+                row.payload.to_string(),
+                duration(row.ours_ns),
+                row.reference.name(),
+                duration(row.reference_ns),
+                digits(row.ratio),
+            );
         }
     }
-    let measured: Vec<_> = cases.iter().zip(&samples).collect();
-    measured.chunk_by(|(a, _), (b, _)| a.payload == b.payload).flat_map(rows).collect()
+
+    /// Writes it for `cargo xtask bench`: the rows, and every case by itself for the plot and for the peers.
+    pub(crate) fn save(&self, file: &Path) {
+        let rows: Vec<Value> = self.rows().iter().map(Row::to_json).collect();
+        let cases: Vec<Value> = self.cases.iter().map(Measured::to_json).collect();
+        let document = json!({ "profile": profile(), "rounds": self.rounds, "rows": rows, "cases": cases });
+        std::fs::write(file, document.to_string() + "\n").expect("the results");
+    }
+}
+
+fn rounds() -> usize {
+    let wanted = std::env::var(ROUNDS_WANTED).ok();
+    wanted.map_or(ROUNDS, |wanted| wanted.parse().expect("a number of rounds"))
 }
 
 /// How often it must be done for a sample to take about [`SAMPLE`].
 fn calibrate(case: &mut Case) -> u64 {
     let mut times = 1;
     loop {
-        let took = (case.timed)(times);
+        let took = (case.timed)(times).processor;
         if took >= SAMPLE / 4 {
             let wanted = SAMPLE.as_nanos() as f64 / per_call_ns(took, times);
             return (wanted as u64).max(1);
@@ -55,17 +105,43 @@ fn per_call_ns(took: Duration, times: u64) -> f64 {
 }
 
 /// The rows of one payload: the first case is ours.
-fn rows(same: &[(&Case, &Vec<f64>)]) -> Vec<Row> {
-    let Some(((_, ours), references)) = same.split_first() else { return Vec::new() };
-    let row = |(case, reference): &(&Case, &Vec<f64>)| Row {
-        payload: case.payload,
-        reference: case.contender,
-        ours_ns: median(ours.iter().copied()),
-        reference_ns: median(reference.iter().copied()),
-        ratio: median(ours.iter().zip(*reference).map(|(ours, reference)| ours / reference)),
-        goal: goal(case.payload, case.contender),
-    };
-    references.iter().map(row).collect()
+fn rows(same: &[Measured]) -> Vec<Row> {
+    let Some((ours, references)) = same.split_first() else { return Vec::new() };
+    references.iter().map(|reference| ours.against(reference)).collect()
+}
+
+impl Measured {
+    fn nothing_of(case: &Case) -> Self {
+        Self { payload: case.payload, contender: case.contender, processor_ns: Vec::new(), wall_ns: Vec::new() }
+    }
+
+    fn add(&mut self, took: Took, times: u64) {
+        self.processor_ns.push(per_call_ns(took.processor, times));
+        self.wall_ns.push(per_call_ns(took.wall, times));
+    }
+
+    fn against(&self, reference: &Self) -> Row {
+        let ratios = self.processor_ns.iter().zip(&reference.processor_ns).map(|(ours, theirs)| ours / theirs);
+        Row {
+            payload: self.payload,
+            reference: reference.contender,
+            ours_ns: median(self.processor_ns.iter().copied()),
+            reference_ns: median(reference.processor_ns.iter().copied()),
+            ratio: median(ratios),
+            goal: goal(self.payload, reference.contender),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "what": self.payload.to_string(),
+            "by": self.contender.name(),
+            "bytes": self.payload.bytes(),
+            "both_ways": matches!(self.payload, Payload::BothWays(_)),
+            "ns": median(self.processor_ns.iter().copied()),
+            "wall_ns": median(self.wall_ns.iter().copied()),
+        })
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -74,48 +150,20 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The ratio that `performance.md` wants, for the `fat` profile.
+/// The ratio to reach, with the `fat` profile.
 fn goal(payload: Payload, reference: Contender) -> Option<f64> {
     match (payload, reference) {
         (Payload::Add, Contender::BothCrossings) => Some(1.25),
         (Payload::Add, Contender::Composed) => Some(30.0),
+        (Payload::Deep, Contender::OneCall) => Some(5.5),
+        (Payload::Text(64), Contender::Composed) => Some(9.0),
+        (Payload::Record, Contender::Composed) => Some(4.5),
         (Payload::OneWay(1_024), Contender::Composed) => Some(0.25),
         (Payload::OneWay(65_536), Contender::Memcpy) => Some(1.5),
         (Payload::BothWays(65_536), Contender::Memcpy) => Some(1.4),
         (Payload::OneWay(1_048_576), Contender::Memcpy) => Some(2.0),
         _ => None,
     }
-}
-
-/// Prints the table.
-pub(crate) fn print(rows: &[Row]) {
-    println!("\nA brokered call against references of the same run: medians of {ROUNDS} rounds, profile {}", profile());
-    println!("{:<18} {:>10}   {:<15} {:>10} {:>9} {:>7}", "what", "ours", "reference", "", "ratio", "goal");
-    for row in rows {
-        let goal = row.goal.map_or_else(String::new, |goal| format!("<= {goal}"));
-        println!(
-            "{:<18} {:>10}   {:<15} {:>10} {:>8}x {goal:>7}",
-            row.payload.to_string(),
-            duration(row.ours_ns),
-            row.reference.name(),
-            duration(row.reference_ns),
-            digits(row.ratio),
-        );
-    }
-}
-
-/// Writes the table for the next reader, when that was asked for.
-pub(crate) fn save_if_asked(rows: &[Row]) {
-    if std::env::var_os(SAVE).is_none_or(|value| value != "1") {
-        return;
-    }
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-    let document = json!({ "profile": profile(), "cpus": cpus, "rounds": ROUNDS, "rows": rows });
-    let text = serde_json::to_string_pretty(&document).expect("JSON");
-    std::fs::create_dir_all(Path::new(RESULTS).parent().expect("a folder")).expect("the folder of results");
-    std::fs::write(RESULTS, text + "\n").expect("the results");
-    println!("written to {RESULTS}");
 }
 
 impl Row {
