@@ -38,6 +38,7 @@ mod modules;
 mod payload;
 #[path = "call/plain.rs"]
 mod plain;
+mod shared;
 #[path = "call/table.rs"]
 mod table;
 

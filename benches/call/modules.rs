@@ -1,17 +1,11 @@
 //! Calls between modules, on a station of our own: brokered, and composed into one module.
 
 use crate::payload::{DEEP, Payload, Timed, Took, time};
+use crate::shared::{Host, linked, module};
 use serde_json::Value;
-use station_host::{ModuleSpec, Settings, Station};
-use station_kernel::ports::{Arguments, Executor};
-use station_kernel::{RootCall, Target};
-use station_model::{CallId, FunctionPath, Instances, Limits, LimitsPatch, Mode, ModuleName};
-use station_testkit::guest;
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use station_host::ModuleSpec;
+use station_model::Mode::Reused;
 use std::rc::Rc;
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 const BROKERED: &str = "payload-source";
 const COMPOSED: &str = "payload-composed";
@@ -23,8 +17,6 @@ const INTERFACE: &str = "fixture:payload/sink@1.0.0";
 /// Bytes sent to see that they arrive: none, few, more than a page.
 const FAITHFUL: [u32; 3] = [0, 64, 100_000];
 
-/// Far beyond what a loop of this bench takes: the limits are on, and none is met.
-const LIMITS: Limits = Limits { fuel: 1 << 50, deadline_ms: 600_000, memory_bytes: 256 << 20, instances_max: 4 };
 /// Calls of one tree, under the kernel's `calls_max`.
 const CALLS_PER_TREE: u64 = 900_000;
 /// Bytes that one tree moves, under the kernel's `bytes_max`.
@@ -33,19 +25,12 @@ const BYTES_PER_TREE: u64 = 1_000_000_000;
 const VAL_BYTES: u64 = 40;
 
 /// A station with the modules.
-pub(crate) struct Modules {
-    station: Station,
-    runtime: Runtime,
-    _data: TempDir,
-}
+pub(crate) struct Modules(Host);
 
 impl Modules {
     /// Starts the station, which compiles the modules.
     pub(crate) fn start() -> Rc<Self> {
-        let data = TempDir::new().expect("a folder for the station");
-        let runtime = Runtime::new().expect("a runtime");
-        let station = runtime.block_on(Station::start(settings(&data))).expect("the station starts");
-        Rc::new(Self { station, runtime, _data: data })
+        Rc::new(Self(Host::start(modules(), None)))
     }
 
     /// The payload from module to module through the broker.
@@ -99,19 +84,7 @@ impl Modules {
     }
 
     fn ask(&self, module: &str, function: &str, arguments: Vec<Value>) -> Option<Value> {
-        let kernel = self.station.kernel();
-        let call = RootCall {
-            module: name(module),
-            target: Target::Function(path(function)),
-            principal: "bench".to_owned(),
-            id: CallId::now(),
-            fuel: None,
-            deadline_ms: None,
-            entry: kernel.executor().entry(Arguments::Json(arguments)),
-        };
-        let ended = self.runtime.block_on(kernel.run(call)).expect("the call begins");
-        assert_eq!(ended.report.failure, None, "{module} {function}");
-        ended.result
+        self.0.ask(module, &format!("fixture:payload/source#{function}"), arguments)
     }
 }
 
@@ -120,28 +93,17 @@ fn calls_per_tree(payload: Payload) -> u64 {
     (CALLS_PER_TREE / payload.calls()).min(BYTES_PER_TREE / (bytes + 2 * VAL_BYTES))
 }
 
-fn settings(data: &TempDir) -> Settings {
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Settings {
-        admin: any_port,
-        gateway: any_port,
-        limits: LIMITS,
-        modules: modules(),
-        ..Settings::new(data.path(), env!("CARGO_BIN_EXE_station"))
-    }
-}
-
 /// The source and the sink, both composed, and the source before a chain.
 fn modules() -> Vec<ModuleSpec> {
     let mut modules = vec![
-        module(SINK, SINK, None),
-        module(COMPOSED, COMPOSED, None),
-        module(BROKERED, BROKERED, Some(SINK)),
-        module(DEEP_SOURCE, BROKERED, Some(&relay(1))),
+        module(SINK, SINK, Reused),
+        module(COMPOSED, COMPOSED, Reused),
+        calling(SINK, BROKERED, BROKERED),
+        calling(&relay(1), DEEP_SOURCE, BROKERED),
     ];
     let last = DEEP - 1;
-    modules.extend((1..last).map(|at| module(&relay(at), "payload-relay", Some(&relay(at + 1)))));
-    modules.push(module(&relay(last), "payload-relay", Some(SINK)));
+    modules.extend((1..last).map(|at| calling(&relay(at + 1), &relay(at), "payload-relay")));
+    modules.push(calling(SINK, &relay(last), "payload-relay"));
     modules
 }
 
@@ -149,26 +111,6 @@ fn relay(at: u64) -> String {
     format!("relay-{at}")
 }
 
-/// Linked to the one that it calls. Instances are kept, so that no call pays for a new one with its cold memory.
-fn module(module: &str, component: &str, calls: Option<&str>) -> ModuleSpec {
-    let interface = || INTERFACE.parse().expect("an interface's name");
-    ModuleSpec {
-        name: name(module),
-        source: Some(guest(component)),
-        grants: Vec::new(),
-        grant_all: true,
-        links: calls.map(|provider| (interface(), name(provider))).into_iter().collect(),
-        limits: LimitsPatch::default(),
-        instances: Instances { mode: Mode::Reused, calls_max: 1 << 40, idle_ms_max: 1 << 40 },
-        routes: Vec::new(),
-        config: BTreeMap::new(),
-    }
-}
-
-fn name(module: &str) -> ModuleName {
-    module.parse().expect("a module's name")
-}
-
-fn path(function: &str) -> FunctionPath {
-    format!("fixture:payload/source#{function}").parse().expect("a function's path")
+fn calling(provider: &str, name: &str, component: &str) -> ModuleSpec {
+    linked(INTERFACE, provider, module(name, component, Reused))
 }

@@ -1,9 +1,11 @@
 //! Everything a contributor runs, as `cargo xtask ...`. No other tool is needed on a fresh machine.
 
+mod bench;
 mod check;
 mod demo;
 mod golden;
 mod guests;
+mod instructions;
 mod parts;
 mod repo;
 mod setup;
@@ -38,6 +40,14 @@ enum Command {
         /// The guests to build; all of them when none is named
         names: Vec<String>,
     },
+    /// Measure everything that performance is promised about, beside what it is held against
+    Bench(bench::Options),
+    /// Count the instructions of brokered calls under callgrind, and compare them with benches/instructions.json
+    Instructions {
+        /// Write what was counted as the new baseline
+        #[arg(long)]
+        accept: bool,
+    },
     /// Check what no compiler checks: arrows between crates, names, sizes, documents (also a test)
     Tidy,
     /// Rewrite the golden files; read the difference afterwards
@@ -66,6 +76,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::start(&options),
         Command::Test => suite::run_all(),
         Command::Check { all } => check::run_all(all),
+        Command::Bench(options) => bench::measure(&options),
+        Command::Instructions { accept } => instructions::count(accept),
         Command::Guests { names } => guests::run(&names),
         Command::Tidy => tidy::run(),
         Command::Golden => golden::rewrite(),

@@ -16,12 +16,20 @@ const TARGET: &str = "wasm32-wasip2";
 /// # Errors
 /// When there is no rustup to do it, or it fails.
 pub(crate) fn wasm_target() -> Result<()> {
+    target(TARGET)
+}
+
+/// Adds a target where it is missing.
+///
+/// # Errors
+/// When there is no rustup to do it, or it fails.
+pub(crate) fn target(name: &str) -> Result<()> {
     let sysroot = asked(command("rustc").args(["--print", "sysroot"])).context("rustc is not installed")?;
-    if Path::new(&sysroot).join("lib/rustlib").join(TARGET).is_dir() {
-        say(&format!("the target {TARGET} is there"));
+    if Path::new(&sysroot).join("lib/rustlib").join(name).is_dir() {
+        say(&format!("the target {name} is there"));
         return Ok(());
     }
-    say(&format!("rustup adds the target {TARGET}, some 20 MB"));
-    run(command("rustup").args(["target", "add", TARGET]))
-        .with_context(|| format!("the guests need {TARGET}; get it with `rustup target add {TARGET}`"))
+    say(&format!("rustup adds the target {name}, some 20 MB"));
+    run(command("rustup").args(["target", "add", name]))
+        .with_context(|| format!("it is missing; get it with `rustup target add {name}`"))
 }

@@ -1,0 +1,87 @@
+//! HTTP/1.1 over loopback: axum answers, hyper asks, one connection that is kept.
+
+use crate::hops::Peer;
+use anyhow::{Context as _, Result};
+use axum::serve::ListenerExt as _;
+use axum::{Router, extract::DefaultBodyLimit, routing::post};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+/// A server and a client in this process, on two workers.
+pub struct Http {
+    runtime: Runtime,
+    client: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Http {
+    pub fn start() -> Result<Self> {
+        let runtime = two_workers()?;
+        let client = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let addr = listener.local_addr()?;
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            let echo =
+                Router::new().route("/echo", post(|body: Bytes| async { body })).layer(DefaultBodyLimit::disable());
+            tokio::spawn(async { axum::serve(listener, echo).await });
+            connect(addr).await
+        })?;
+        Ok(Self { runtime, client: Some(client) })
+    }
+
+    /// On a worker of the runtime, as a service would be.
+    fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Duration, Bytes)> {
+        let mut client = self.client.take().context("the connection is gone")?;
+        let bytes = Bytes::copy_from_slice(bytes);
+        let sending = self.runtime.spawn(async move {
+            let start = Instant::now();
+            let mut last = Bytes::new();
+            for _ in 0..times {
+                last = echo(&mut client, bytes.clone()).await?;
+            }
+            anyhow::Ok((client, start.elapsed(), last))
+        });
+        let (client, took, last) = self.runtime.block_on(sending)??;
+        self.client = Some(client);
+        Ok((took, last))
+    }
+}
+
+impl Peer for Http {
+    fn name(&self) -> &'static str {
+        "HTTP/1.1 over loopback"
+    }
+
+    fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.send(bytes, 1)?.1.to_vec())
+    }
+
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
+        Ok(self.send(bytes, times)?.0)
+    }
+}
+
+/// As many as the machine has that the table is made on.
+pub fn two_workers() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    let (client, connection) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn echo(client: &mut SendRequest<Full<Bytes>>, bytes: Bytes) -> Result<Bytes> {
+    let request = Request::post("/echo").header("host", "localhost").body(Full::new(bytes))?;
+    client.ready().await?;
+    Ok(client.send_request(request).await?.into_body().collect().await?.to_bytes())
+}

@@ -1,0 +1,268 @@
+//! `cargo xtask bench`: everything that performance is promised about, measured beside what it is held against.
+//!
+//! It builds the guests, runs the benches of this workspace (profile `fat`; `--quick`: `release-dev` and few rounds),
+//! then the peers in `benches/peers`, which have a workspace of their own, and puts all into one table. Rows that have a
+//! goal pass or fail; a failed goal is a finding and not an error of this command. A peer that cannot be had on this
+//! machine is left out, and the results say why.
+//!
+//! Results go to `benches/results/<day>-<commit>.json`, the plot to `benches/results/cost.svg`; `--quick` keeps both in
+//! `target/bench`, because its figures are for nobody else. Figures of one run belong together: times of two runs
+//! cannot be compared on a machine that does other things as well.
+
+mod machine;
+mod plot;
+mod row;
+mod rows;
+mod servers;
+mod tools;
+
+use crate::repo::{self, cargo, command, run, say};
+use crate::{guests, setup};
+use anyhow::{Context, Result};
+use row::Row;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// The guests that are measured.
+const GUESTS: [&str; 8] = [
+    "payload-source",
+    "payload-sink",
+    "payload-relay",
+    "payload-composed",
+    "plain-echo",
+    "time-sleep",
+    "http-hello",
+    "http-writer",
+];
+/// Requests that `wasmtime serve` hands to one instance where it shall keep it.
+const KEPT: u32 = 1_000_000;
+
+/// What the person chose.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Few rounds and the profile `release-dev`: minutes instead of half an hour, for nobody but yourself
+    #[arg(long)]
+    quick: bool,
+    /// Only what needs no peer
+    #[arg(long)]
+    ours: bool,
+    /// Write the document with the rows there, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What was found out so far.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Row>,
+    /// Every lane and peer with every payload.
+    cases: Vec<Value>,
+    /// Versions and settings, or why there is nothing.
+    peers: Map<String, Value>,
+}
+
+/// Measures, prints, writes.
+///
+/// # Errors
+/// When something of ours does not build or a measurement breaks off.
+pub(crate) fn measure(options: &Options) -> Result<()> {
+    let profile = if options.quick { "release-dev" } else { "fat" };
+    let folder = repo::target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    setup::wasm_target()?;
+    guests::run(&GUESTS.map(str::to_owned))?;
+    let machine = machine::describe(profile);
+    let mut found = Found::default();
+    ours(options, profile, &mut found)?;
+    if !options.ours {
+        peers(options, profile, &mut found)?;
+    }
+    table(&found.rows);
+    let document = json!({
+        "machine": machine,
+        "peers": found.peers,
+        "rows": found.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
+        "cases": found.cases,
+    });
+    write(options, &folder, &document, &found.cases)
+}
+
+/// The benches of this workspace.
+fn ours(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
+    let rounds = if options.quick { "5" } else { "21" };
+    let call = bench("call", profile, rounds)?;
+    found.rows.extend(rows::of_calls(&call));
+    found.cases.extend(list(&call, "cases").iter().cloned());
+    let rounds = if options.quick { "3" } else { "11" };
+    let station = bench("station", profile, rounds)?;
+    found.rows.extend(list(&station, "rows").iter().filter_map(Row::read));
+    Ok(())
+}
+
+/// Runs a bench and reads what it wrote.
+fn bench(name: &str, profile: &str, rounds: &str) -> Result<Value> {
+    say(&format!("==> measuring: {name} (profile {profile})"));
+    let file = repo::target().join("bench").join(format!("{name}.json"));
+    let mut bench = cargo(&["bench", "--locked", "--package", "station", "--bench", name, "--profile", profile]);
+    run(bench.env("STATION_BENCH_SAVE", &file).env("STATION_BENCH_ROUNDS", rounds))?;
+    read(&file)
+}
+
+/// What is not ours.
+fn peers(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
+    let program = tools::peers()?;
+    hops(options, &program, found)?;
+    let station = repo::target().join(profile).join("station");
+    serve(options, &program, &station, found)?;
+    units(options, &program, &station, found)
+}
+
+/// One hop: HTTP, gRPC, Extism, an isolate.
+fn hops(options: &Options, peers: &Path, found: &mut Found) -> Result<()> {
+    let plugin = tools::plugin()?;
+    let isolate = found.optional("workerd", || {
+        let program = tools::workerd()?;
+        let settings = "service binding, RPC, both isolates in one process; a loop inside the caller";
+        Ok((peer(tools::version_of(&program), settings), servers::workerd(&program)?))
+    });
+    say("==> measuring: a hop by every peer");
+    let mut measure = command(peers);
+    measure.args(["hops", if options.quick { "3" } else { "11" }]).arg(plugin);
+    measure.args(isolate.iter().map(|isolate| format!("http://{}", isolate.addr)));
+    let hops = answer(&mut measure)?;
+    found.describe_hops()?;
+    let new: Vec<Value> = list(&hops, "cases").to_vec();
+    found.rows.extend(rows::of_hops(&found.cases, &new));
+    found.cases.extend(new);
+    Ok(())
+}
+
+/// HTTP hello through the gateway and by `wasmtime serve`, instances kept and not.
+fn serve(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> Result<()> {
+    let wasmtime = found.optional("wasmtime serve", || {
+        let program = tools::wasmtime()?;
+        let settings = "-S cli, --max-instance-reuse-count 1000000 or 1; no fuel, no deadline, as it comes";
+        Ok((peer(tools::version_of(&program), settings), program))
+    });
+    let Some(wasmtime) = wasmtime else { return Ok(()) };
+    say("==> measuring: HTTP through the gateway and by wasmtime serve");
+    let hello = servers::component("http-hello");
+    let station = servers::station(station)?;
+    let (kept, fresh) = (servers::wasmtime(&wasmtime, &hello, KEPT)?, servers::wasmtime(&wasmtime, &hello, 1)?);
+    let mut measure = command(peers);
+    measure.args(["serve", if options.quick { "3" } else { "11" }]);
+    measure.arg(format!("http://reused.bench@{}/", station.addr)).arg(format!("http://{}/", kept.addr));
+    measure.arg(format!("http://fresh.bench@{}/", station.addr)).arg(format!("http://{}/", fresh.addr));
+    let answer = answer(&mut measure)?;
+    found.rows.extend(rows::of_servers(&answer));
+    found.cases.push(json!({ "what": "HTTP servers", "measured": answer }));
+    Ok(())
+}
+
+/// Durable writes through the gateway and by plain SQLite on the same disk.
+fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> Result<()> {
+    say("==> measuring: durable writes");
+    let station = servers::station(station)?;
+    let folder = repo::target().join("bench/units");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let url = |path: &str| format!("http://writer.bench@{}/{path}", station.addr);
+    // The first writes make the table; a second is asked for nothing else than a row.
+    answer(command(peers).args(["serve", "1", &url("write/answer=200/say=ok")]))?;
+    let mut measure = command(peers);
+    measure.args(["units", if options.quick { "3" } else { "9" }]).arg(&folder).arg(url("insert/answer=200/say=ok"));
+    let answer = answer(&mut measure)?;
+    found.rows.extend(rows::of_units(&answer));
+    found.cases.push(json!({ "what": "durable writes", "measured": answer }));
+    Ok(())
+}
+
+impl Found {
+    /// A peer that may be missing; remembers its version or why.
+    fn optional<T>(&mut self, name: &str, get: impl FnOnce() -> Result<(Value, T)>) -> Option<T> {
+        match get() {
+            Ok((about, peer)) => {
+                self.peers.insert(name.to_owned(), about);
+                Some(peer)
+            }
+            Err(why) => {
+                say(&format!("{name} is left out: {why:#}"));
+                self.peers.insert(name.to_owned(), json!({ "missing": format!("{why:#}") }));
+                None
+            }
+        }
+    }
+
+    fn describe_hops(&mut self) -> Result<()> {
+        let versions = |names: &[&str]| -> Result<String> {
+            let each: Result<Vec<_>> =
+                names.iter().map(|name| Ok(format!("{name} {}", tools::locked(name)?))).collect();
+            Ok(each?.join(", "))
+        };
+        let one_process = "client and server in one process, two workers, one connection, TCP_NODELAY";
+        let extism = "no fuel, no timeout, bytes through its own memory; a loop inside the caller";
+        for (name, crates, settings) in [
+            ("HTTP", &["axum", "hyper"][..], one_process),
+            ("gRPC", &["tonic", "prost"][..], one_process),
+            ("Extism", &["extism", "wasmtime"][..], extism),
+            ("SQLite", &["rusqlite", "libsqlite3-sys"][..], "WAL, synchronous = FULL"),
+        ] {
+            self.peers.insert(name.to_owned(), peer(Some(versions(crates)?), settings));
+        }
+        Ok(())
+    }
+}
+
+fn peer(version: Option<String>, settings: &str) -> Value {
+    json!({ "version": version, "settings": settings })
+}
+
+fn table(rows: &[Row]) {
+    say("");
+    say(&format!("{:<42} {:>12}   {:<26} {:>12} {:>9} {:>16}", "what", "ours", "reference", "", "ratio", "goal"));
+    rows.iter().for_each(|row| say(&row.line()));
+    let judged: Vec<bool> = rows.iter().filter_map(|row| row.pass).collect();
+    let passed = judged.iter().filter(|&&pass| pass).count();
+    say(&format!("\n{passed} of {} goals are reached.", judged.len()));
+}
+
+fn write(options: &Options, folder: &Path, document: &Value, cases: &[Value]) -> Result<()> {
+    let results = if options.quick { folder.to_path_buf() } else { repo::root().join("benches/results") };
+    std::fs::create_dir_all(&results)?;
+    let file = results.join(format!("{}.json", machine::name_of_this_run()));
+    let text = serde_json::to_string_pretty(document)? + "\n";
+    std::fs::write(&file, &text)?;
+    say(&format!("written to {}", file.display()));
+    let plot = results.join("cost.svg");
+    std::fs::write(&plot, plot::draw("What a call there and back costs, by payload", &rows::lines(cases)))?;
+    say(&format!("drawn to {}", plot.display()));
+    match &options.json {
+        Some(wanted) => std::fs::write(wanted, text).with_context(|| format!("writing {}", wanted.display())),
+        None => Ok(()),
+    }
+}
+
+/// The JSON that a command prints.
+fn answer(command: &mut std::process::Command) -> Result<Value> {
+    let text = asked_loudly(command)?;
+    serde_json::from_str(&text).with_context(|| format!("{text:?} is no JSON"))
+}
+
+/// What a command prints, with its errors on the terminal.
+fn asked_loudly(command: &mut std::process::Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output().context("starting the peers")?;
+    anyhow::ensure!(output.status.success(), "the peers failed; the message is above");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn read(file: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn list<'a>(document: &'a Value, key: &str) -> &'a [Value] {
+    document.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
