@@ -46,9 +46,11 @@ impl Modules {
 
     /// Makes sure that all do the same work.
     pub(crate) fn check_agreement(&self, payload: Payload) {
-        let [brokered, composed, deep] = [BROKERED, COMPOSED, DEEP_SOURCE].map(|it| self.call(it, payload, 3));
+        let [brokered, composed] = [BROKERED, COMPOSED].map(|it| self.call(it, payload, 3));
         assert_eq!(brokered, composed, "{payload}: the brokered and the composed modules differ");
-        assert_eq!(brokered, deep, "{payload}: the chain answers something else");
+        if payload == Payload::Deep {
+            assert_eq!(brokered, self.call(DEEP_SOURCE, payload, 3), "the chain answers something else");
+        }
     }
 
     /// Makes sure that what is sent arrives, and comes back, byte for byte.

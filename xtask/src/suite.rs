@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::parts::Parts;
 use crate::repo::{self, asked, cargo, command, run, say};
-use crate::{guests, setup};
+use crate::{guests, instructions, setup};
 
 /// Everything, from nothing.
 ///
@@ -25,6 +25,7 @@ pub(crate) fn run_all() -> Result<()> {
     parts.must("guests", || guests::run(&guest_names()?))?;
     parts.run("doc tests", || run(&mut cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"])));
     parts.run("guest tests", guest_tests);
+    parts.run("instructions", || instructions::count(false));
     // Last, so that their closing lines stand at the end, before the minutes.
     parts.run("tests", || tests(&["--workspace"]));
     parts.summary()

@@ -33,10 +33,11 @@ const FEATURES: [(&str, &[&str]); 3] = [
 ];
 
 /// Crates that must not come in, and why.
-const BANNED: [(&str, &str); 4] = [
+const BANNED: [(&str, &str); 5] = [
     ("aws-lc-rs", "ring is the one crypto provider; a second one makes rustls panic when it must choose"),
     ("openssl-sys", "TLS is rustls; a system library would be a second one to patch"),
     ("bindgen", "it needs libclang, which no newcomer has"),
+    ("extism", "peers are measured in a workspace of their own, benches/peers"),
     ("prost-build", "it needs protoc, which no newcomer has"),
 ];
 
