@@ -31,7 +31,7 @@ pub use journal::Journal;
 pub use kernel::{Kernel, Ports, Settings, StartError};
 pub use logs::{Line, Logs};
 pub use meter::Meter;
-pub use ports::{Clock, Executor, KeyValue, Prepared, Registry, StorageError};
+pub use ports::{Clock, Executor, Prepared, Registry, StorageError};
 pub use run::{Ended, RootCall, Target};
 pub use service::Service;
 pub use state::{Change, ModuleState, Revision, State, Token};

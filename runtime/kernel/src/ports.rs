@@ -214,52 +214,6 @@ impl std::fmt::Debug for Backup {
     }
 }
 
-/// Durable key-value data of modules. A module reaches only its own. Blocks.
-pub trait KeyValue: Send + Sync + 'static {
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    fn get(&self, module: &ModuleName, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
-
-    /// Makes all writes durable, or none of them; `None` removes a key.
-    ///
-    /// # Errors
-    /// When the database cannot be written; then nothing has changed.
-    fn set(&self, module: &ModuleName, bucket: &str, writes: &[(String, Option<Vec<u8>>)]) -> Result<(), StorageError>;
-
-    /// Sets a key if its value is still `expected`; false when it is not.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    fn swap(
-        &self,
-        module: &ModuleName,
-        bucket: &str,
-        key: &str,
-        expected: Option<&[u8]>,
-        value: &[u8],
-    ) -> Result<bool, StorageError>;
-
-    /// Up to `limit` keys that sort after `after`, in order.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    fn keys(
-        &self,
-        module: &ModuleName,
-        bucket: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<String>, StorageError>;
-
-    /// Bytes that a module's keys and values take.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    fn used(&self, module: &ModuleName) -> Result<u64, StorageError>;
-}
-
 /// The time of day. A port so that a test can choose it.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970.

@@ -97,13 +97,20 @@ fn hardened(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_MAX)?;
-    for (setting, on) in SWITCHES {
+    set(connection, SWITCHES, LIMITS)?;
+    connection.execute_batch(PRAGMAS)
+}
+
+/// Sets switches and limits.
+pub(crate) fn set(
+    connection: &Connection,
+    switches: &[(DbConfig, bool)],
+    limits: &[(Limit, i32)],
+) -> rusqlite::Result<()> {
+    for (setting, on) in switches {
         connection.set_db_config(*setting, *on)?;
     }
-    for (limit, value) in LIMITS {
-        connection.set_limit(*limit, *value)?;
-    }
-    connection.execute_batch(PRAGMAS)
+    limits.iter().try_for_each(|(limit, value)| connection.set_limit(*limit, *value).map(drop))
 }
 
 const SWITCHES: &[(DbConfig, bool)] = &[

@@ -284,9 +284,9 @@ mod tests {
     use super::*;
     use crate::{
         Storage,
-        tests::{entry, name, with_modules},
+        tests::{entry, name, set_key, with_modules},
     };
-    use station_kernel::{Change, KeyValue as _, Registry as _, state::Migration};
+    use station_kernel::{Change, Registry as _, state::Migration};
     use tempfile::TempDir;
 
     /// A storage in which module `a` has a table `users` of three rows, and `b` an empty one.
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!((all[0].columns[0].as_str(), &all[0].rows[0][0]), ("n", &Value::Integer(3)));
         let values = vec![Value::Text("a".into()), Value::Blob(vec![1]), Value::Null, Value::Real(1.5)];
         assert_eq!(all[1].rows, [values]);
-        storage.set(&name("a"), "", &[("k".into(), Some(vec![1]))]).unwrap();
+        set_key(&storage, "a", "", "k", &[1]);
         let later = answers(&shell, "SELECT count(*) FROM kv").unwrap();
         assert_eq!(later[0].rows[0][0], Value::Integer(1), "the shell neither holds nor keeps an old state");
     }

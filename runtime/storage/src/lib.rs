@@ -2,13 +2,12 @@
 //!
 //! [`Storage::open`] takes a data folder for itself: `station.db` (the registry, the audit log, modules' key-value
 //! data and tables), `artifacts/<hex>.wasm`, `uploads/` for what is still arriving, and `lock`. It implements the
-//! kernel's ports [`Registry`](station_kernel::Registry), [`KeyValue`](station_kernel::KeyValue) and
-//! [`Units`](station_kernel::work::Units); clones share one database. Every method blocks, so call it from a blocking
-//! thread.
+//! kernel's ports [`Registry`](station_kernel::Registry) and [`Units`](station_kernel::work::Units); clones share one
+//! database. Every method blocks, so call it from a blocking thread.
 //!
 //! The folder is free again when the last clone and the last unit of work are dropped, or when the process dies,
-//! however it dies. What a method of `Registry` and `KeyValue` acknowledged is on the disk by then: the database runs
-//! in WAL mode with a flush at each of their commits. Units of work share flushes and say when theirs is done.
+//! however it dies. What a method of `Registry` acknowledged is on the disk by then: the database runs in WAL mode with
+//! a flush at each of its commits. Units of work share flushes and say when theirs is done.
 //!
 //! There is one writer at a time; readers see the last commit and never wait for it.
 #![warn(missing_docs)]
@@ -116,7 +115,8 @@ impl Storage {
         })
     }
 
-    /// As [`transact`](Self::transact), for who needs only the station's own statements.
+    /// As [`transact`](Self::transact), for tests that damage or look at what the registry wrote.
+    #[cfg(test)]
     fn write<T>(&self, f: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
         self.transact(|desk| unit::station(desk, f))
     }

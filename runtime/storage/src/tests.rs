@@ -4,8 +4,9 @@ use crate::{Error, Fault, Storage, change::AUDIT_ENTRIES_MAX};
 use proptest::prelude::*;
 use serde_json::json;
 use station_kernel::{
-    Change, KeyValue as _, Registry as _, Revision, State, StorageError, Token,
+    Change, Registry as _, Revision, State, StorageError, Token,
     state::{AuditEntry, Metadata, Route, Scope},
+    work::{KeyWrites, SqlError, Unit, Units as _, Watch},
 };
 use station_model::{
     Digest, Function, Grant, Instances, Interface, InterfaceName, LimitsPatch, Mode, ModuleName, Type, World,
@@ -24,6 +25,35 @@ pub(crate) fn with_modules(names: &[&str]) -> (TempDir, Storage) {
     let changes: Vec<_> = names.iter().map(|text| Change::AddModule(name(text))).collect();
     storage.commit(&changes, &entry(0)).unwrap();
     (folder, storage)
+}
+
+/// Writes keys of a module in a unit of work of their own, whatever the quota.
+pub(crate) fn write_keys(storage: &Storage, module: &str, bucket: &str, writes: &KeyWrites) -> Result<(), SqlError> {
+    let mut unit = unit(storage);
+    unit.set(&name(module), bucket, writes, u64::MAX)?;
+    unit.commit().map(drop)
+}
+
+pub(crate) fn set_key(storage: &Storage, module: &str, bucket: &str, key: &str, value: &[u8]) {
+    write_keys(storage, module, bucket, &[(key.to_owned(), Some(value.to_vec()))]).unwrap();
+}
+
+/// What is committed.
+pub(crate) fn key(storage: &Storage, module: &str, bucket: &str, key: &str) -> Option<Vec<u8>> {
+    unit(storage).get(&name(module), bucket, key).unwrap()
+}
+
+fn unit(storage: &Storage) -> Box<dyn Unit> {
+    storage.begin(false, Arc::new(Patient)).unwrap()
+}
+
+/// Never ends anything.
+pub(crate) struct Patient;
+
+impl Watch for Patient {
+    fn step(&self, _: u64) -> bool {
+        false
+    }
 }
 
 pub(crate) fn name(text: &str) -> ModuleName {
@@ -398,17 +428,17 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[test]
 fn reading_does_not_wait_for_writing() {
     let (_folder, storage) = with_modules(&["a"]);
-    storage.set(&name("a"), "bucket", &[("key".into(), Some(vec![1]))]).unwrap();
+    set_key(&storage, "a", "bucket", "key", &[1]);
     let before = storage.load().unwrap();
     let written = storage.write(|tx| {
         tx.execute_batch("UPDATE kv SET value = x'02'; INSERT INTO modules (name) VALUES ('new')")?;
         // The transaction is open, and holds the only writing connection.
         assert_eq!(storage.load().unwrap(), before);
-        assert_eq!(storage.get(&name("a"), "bucket", "key").unwrap(), Some(vec![1]));
+        assert_eq!(key(&storage, "a", "bucket", "key"), Some(vec![1]));
         Ok(())
     });
     written.unwrap();
-    assert_eq!(storage.get(&name("a"), "bucket", "key").unwrap(), Some(vec![2]));
+    assert_eq!(key(&storage, "a", "bucket", "key"), Some(vec![2]));
 }
 
 #[test]

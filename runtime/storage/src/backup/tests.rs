@@ -3,10 +3,10 @@
 use super::*;
 use crate::{
     Storage,
-    tests::{entry, name, opened},
+    tests::{entry, key, name, opened, set_key, write_keys},
 };
 use rusqlite::Connection;
-use station_kernel::{Change, KeyValue as _, Registry as _, Revision, state::Metadata};
+use station_kernel::{Change, Registry as _, Revision, state::Metadata};
 use station_model::{Code, Digest, World};
 use std::{
     fs,
@@ -21,7 +21,7 @@ use tempfile::{TempDir, tempdir};
 fn filled() -> (TempDir, Storage) {
     let (folder, storage) = opened();
     add(&storage, "a", b"component");
-    storage.set(&name("a"), "", &[("k".into(), Some(b"v".to_vec()))]).unwrap();
+    set_key(&storage, "a", "", "k", b"v");
     (folder, storage)
 }
 
@@ -69,7 +69,7 @@ fn a_restored_folder_has_everything() {
     assert_eq!(names(&again), ["artifacts", "lock", "station.db"]);
     let restored = Storage::open(&again).unwrap();
     assert_eq!(restored.load().unwrap(), storage.load().unwrap());
-    assert_eq!(restored.get(&name("a"), "", "k").unwrap(), Some(b"v".to_vec()));
+    assert_eq!(key(&restored, "a", "", "k"), Some(b"v".to_vec()));
     assert_eq!(fs::read(restored.artifact(&Digest::of(b"component"))).unwrap(), b"component");
     assert_eq!(names(aside.path()), ["again", "backup.tar"]);
 }
@@ -105,7 +105,7 @@ fn a_backup_under_load_is_one_moment() {
             for number in 0_u64.. {
                 let value = Some([number.to_le_bytes().to_vec(), vec![7; 20_000]].concat());
                 let both = [("x".to_owned(), value.clone()), ("y".to_owned(), value)];
-                storage.set(&name("a"), "", &both).unwrap();
+                write_keys(&storage, "a", "", &both).unwrap();
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
@@ -117,7 +117,7 @@ fn a_backup_under_load_is_one_moment() {
             let again = aside.path().join(format!("again-{round}"));
             restore(&path, &again).unwrap();
             let restored = Storage::open(&again).unwrap();
-            let value = |key| restored.get(&name("a"), "", key).unwrap();
+            let value = |name| key(&restored, "a", "", name);
             assert_eq!(value("x"), value("y"));
             let number = value("x").map_or(0, |value| u64::from_le_bytes(value[..8].try_into().unwrap()));
             assert!(number >= last, "{number} after {last}");

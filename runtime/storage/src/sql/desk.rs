@@ -9,6 +9,7 @@ use super::{
     rewrite::split,
     texts::{Text, Texts},
 };
+use crate::connection;
 use rusqlite::{CachedStatement, Connection, Statement, config::DbConfig, limits::Limit};
 use station_kernel::{
     StorageError,
@@ -61,17 +62,12 @@ impl From<Failed> for SqlError {
 }
 
 impl Desk {
-    /// Hardens `conn` and installs the one authorizer, which denies everything to everybody that is not named.
+    /// Installs the one authorizer, which denies everything to everybody that is not named.
     ///
-    /// What `connection::open_writer` sets stays as it is; the limits here are those that only matter with SQL of
-    /// others. Nothing may set another authorizer or progress handler on the connection afterwards.
+    /// `conn` is one that [`connection`] has opened and hardened; here only what matters with SQL of others is added.
+    /// Nothing may set another authorizer or progress handler on the connection afterwards.
     pub(crate) fn new(mut conn: Connection) -> rusqlite::Result<Self> {
-        for (setting, on) in SWITCHES {
-            conn.set_db_config(*setting, *on)?;
-        }
-        for (limit, value) in LIMITS {
-            conn.set_limit(*limit, *value)?;
-        }
+        connection::set(&conn, SWITCHES, LIMITS)?;
         conn.set_prepared_statement_cache_capacity(KEPT);
         let length = conn.limit(Limit::SQLITE_LIMIT_LENGTH)?;
         linear::install(&conn)?;
@@ -150,29 +146,16 @@ fn moved(error: SqlError, by: usize) -> SqlError {
 
 /// With legacy `ALTER TABLE`, renaming a table does not parse the views and triggers of the whole schema: otherwise
 /// one module's broken view would keep all others from renaming anything.
-const SWITCHES: &[(DbConfig, bool)] = &[
-    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-    (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
-    (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
-    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
-    (DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, true),
-];
+const SWITCHES: &[(DbConfig, bool)] = &[(DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, true)];
 
 /// The text is longer than the module's by the physical names.
 const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 256 << 10),
-    (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
     (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
     (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
     (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256),
     (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 999),
-    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 5),
     (Limit::SQLITE_LIMIT_TRIGGER_STEPS, 100),
-    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
 /// How a text becomes a statement, and what it says of itself.

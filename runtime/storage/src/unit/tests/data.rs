@@ -1,7 +1,6 @@
 //! Key-value data in a unit, and how much a module may take.
 
 use super::*;
-use station_kernel::KeyValue as _;
 
 const PAGES: i64 = 4096;
 
@@ -28,10 +27,10 @@ fn keys_are_part_of_the_unit() {
     assert_eq!(unit.get(&name("a"), "b", "x").unwrap(), None);
     unit.undo().unwrap();
     assert_eq!(unit.get(&name("a"), "b", "x").unwrap(), Some(b"1".to_vec()));
-    assert_eq!(storage.get(&name("a"), "b", "x").unwrap(), None);
+    assert_eq!(crate::tests::key(&storage, "a", "b", "x"), None);
     unit.commit().unwrap();
     assert_eq!(reading(&storage).keys(&name("a"), "b", Some("x"), 9).unwrap(), ["y"]);
-    assert_eq!(storage.get(&name("a"), "b", "x").unwrap(), Some(b"1".to_vec()));
+    assert_eq!(crate::tests::key(&storage, "a", "b", "x"), Some(b"1".to_vec()));
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn keys_beyond_the_quota_are_refused_together() {
     // Who has too much already may have less.
     unit.set(&name("a"), "b", &[key("x", Some(&[0; 8]))], 1).unwrap();
     unit.commit().unwrap();
-    assert_eq!(storage.used(&name("a")).unwrap(), 9);
+    assert_eq!(super::keys::used(&storage, "a"), 9);
 }
 
 #[test]

@@ -1,29 +1,24 @@
 //! Units of work on a real database.
 
 mod data;
+mod keys;
 mod marks;
 mod wal;
 mod work;
 
-use crate::{Settings, Storage, tests::name};
+use crate::{
+    Settings, Storage,
+    tests::{Patient, name},
+};
 use station_kernel::{
     Change, Registry as _, StorageError,
     state::Migration,
-    work::{Caps, Mark, Rows, SqlError, Unit, Units as _, Value, Watch},
+    work::{Caps, Mark, Rows, SqlError, Unit, Units as _, Value},
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tempfile::{TempDir, tempdir};
 
 const CAPS: Caps = Caps { rows_max: 100_000, bytes_max: 64 << 20 };
-
-/// Never ends anything.
-struct Patient;
-
-impl Watch for Patient {
-    fn step(&self, _: u64) -> bool {
-        false
-    }
-}
 
 /// A storage with module `a`, which has a table `t`.
 fn opened() -> (TempDir, Storage) {

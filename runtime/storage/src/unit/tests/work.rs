@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use station_kernel::work::Watch;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
