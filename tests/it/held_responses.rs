@@ -160,7 +160,7 @@ fn an_answer_whose_commit_is_not_on_the_disk_is_a_failure() {
         // It reads before it answers, so that the refusal comes before the head.
         let read = get(&station, "/read/answer=200/rows");
         assert!(read.status >= 500, "what may not be on the disk was shown: {}", read.text());
-        station.is_alive();
+        station.is_up();
     }
 }
 

@@ -15,14 +15,15 @@ pub(crate) async fn live(_: Anybody) -> Json<Readiness> {
     Json(status("live"))
 }
 
-/// Answers 503 once the station drains.
+/// Answers 503 once the station drains, and when its storage refuses everything until the next start.
 #[utoipa::path(get, path = "/readyz", tag = "station", operation_id = "ready", security(()),
     responses((status = 200, body = Readiness), openapi::Problems))]
 pub(crate) async fn ready(_: Anybody, State(app): State<App>) -> Result<Json<Readiness>> {
-    match app.control.ready() && !app.drain.is_cancelled() {
-        true => Ok(Json(status("ready"))),
-        false => Err(Refusal::new(Code::StationDraining, "the station is shutting down")),
+    if app.drain.is_cancelled() {
+        return Err(Refusal::new(Code::StationDraining, "the station is shutting down"));
     }
+    app.control.ready()?;
+    Ok(Json(status("ready")))
 }
 
 fn status(status: &str) -> Readiness {

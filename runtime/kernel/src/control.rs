@@ -205,6 +205,9 @@ pub trait Control: Send + Sync + 'static {
     fn upload_path(&self) -> PathBuf;
     /// Figures for the metrics.
     fn figures(&self) -> Figures;
-    /// False while the station drains.
-    fn ready(&self) -> bool;
+    /// Whether the station serves.
+    ///
+    /// # Errors
+    /// `station.draining`, and `station.read_only` when the storage refuses everything until the next start.
+    fn ready(&self) -> Result<(), Failure>;
 }

@@ -63,9 +63,10 @@ impl<E: Executor> Kernel<E> {
             }
             Err(failure) => Err(failure),
         };
-        // A commit that failed may all the same be there after a crash, and then it names this artifact. If it is not,
-        // the next start removes the file.
-        if result.as_ref().is_err_and(|failure| failure.code != Code::UploadStorage) {
+        // A commit that failed may all the same be there after a crash, and then it names this artifact; so may an
+        // earlier one of the same bytes. If none is, the next start removes the file.
+        let unsure = |failure: &Failure| matches!(failure.code, Code::UploadStorage | Code::StationReadOnly);
+        if result.as_ref().is_err_and(|failure| !unsure(failure)) {
             self.drop_unused(guard, vec![upload.digest]).await;
         }
         result
@@ -401,13 +402,17 @@ fn migrations<E: Executor>(changes: &[Change], state: &State, graph: &Graph<E>) 
     due.collect()
 }
 
-/// Runs `work` where it may block; a failure of the registry is `upload.storage`.
+/// Runs `work` where it may block; a failure of the registry is `upload.storage`, or `station.read_only` once it has
+/// stopped.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, Failure> {
     let storage = |error: StorageError| {
         if let Some(RefusedChange(failure)) = error.source.downcast_ref() {
             return failure.clone();
+        }
+        if let Some(stopped) = error.stopped() {
+            return stopped;
         }
         tracing::error!(error = %chain(&error), "the registry failed");
         Failure::new(Code::UploadStorage, format!("{error} failed; nothing has changed"))

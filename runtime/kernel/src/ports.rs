@@ -4,7 +4,7 @@ use crate::control::TableView;
 use crate::state::{AuditEntry, Change, Metadata, Migration, State};
 use crate::tree::Tree;
 use serde_json::Value;
-use station_model::{Digest, Failure, Function, Limits, Location, ModuleName, World};
+use station_model::{Code, Digest, Failure, Function, Limits, Location, ModuleName, World};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -130,6 +130,22 @@ pub struct StorageError {
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
+
+impl StorageError {
+    /// Why everything is refused until the next start; none of a failure that may pass.
+    pub(crate) fn stopped(&self) -> Option<Failure> {
+        let first: &(dyn std::error::Error + 'static) = &*self.source;
+        let mut all = std::iter::successors(Some(first), |error| error.source());
+        let stopped = all.find_map(|error| error.downcast_ref::<Stopped>())?;
+        Some(Failure::new(Code::StationReadOnly, stopped.to_string()))
+    }
+}
+
+/// Among the sources of a [`StorageError`] when the storage refuses everything until the station is started again. The
+/// storage has said so in the log itself, once.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Stopped(pub String);
 
 /// An error and its sources in one line, for the log, which shows only the first of them by itself.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -136,7 +136,7 @@ impl<E: Executor> Kernel<E> {
         Ok((root, called))
     }
 
-    fn open_for_calls(&self) -> Result<(), Failure> {
+    pub(crate) fn open_for_calls(&self) -> Result<(), Failure> {
         match self.accepts_calls() {
             true => Ok(()),
             false => Err(Failure::new(Code::StationDraining, "the station is shutting down")),
@@ -293,7 +293,7 @@ pub(crate) fn not_durable() -> Failure {
     Failure::new(Code::StationInternal, "the disk did not take what was committed; the station's log has the details")
 }
 
-fn internal() -> Failure {
+pub(crate) fn internal() -> Failure {
     Failure::new(Code::StationInternal, "the station made a mistake while it ran this call; its log has the details")
 }
 

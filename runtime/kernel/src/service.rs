@@ -264,7 +264,8 @@ impl<E: Executor> Control for Service<E> {
         }
     }
 
-    fn ready(&self) -> bool {
-        self.0.accepts_calls()
+    fn ready(&self) -> Result<(), Failure> {
+        self.0.open_for_calls()?;
+        self.0.shop().units.healthy().map_err(|error| error.stopped().unwrap_or_else(crate::run::internal))
     }
 }

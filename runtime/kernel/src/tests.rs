@@ -290,7 +290,7 @@ async fn a_drain_lets_calls_end_and_refuses_new_ones() {
     until("the call", || gate.arrived()).await;
     let kernel = Arc::clone(&bench.kernel);
     let drain = tokio::spawn(async move { kernel.drain(Duration::from_secs(10)).await });
-    until("the drain", || !bench.service.ready()).await;
+    until("the drain", || bench.service.ready().is_err()).await;
     assert_eq!(bench.call("a").await.unwrap_err().code, Code::StationDraining);
     gate.open();
     assert!(call.await.unwrap().unwrap().report.failure.is_none());

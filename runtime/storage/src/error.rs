@@ -5,9 +5,9 @@
 //! [`StorageError`], whose `doing` says what was attempted.
 
 use crate::MigrationFailed;
-use station_kernel::StorageError;
+use station_kernel::{StorageError, ports::Stopped};
 use station_model::{Digest, ModuleName};
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 /// Why a data folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -127,12 +127,8 @@ pub enum Fault {
         seconds: u64,
     },
     /// A flush failed. Nobody knows what is on the disk until the station is started again.
-    #[error("the disk refused to flush the database; start the station again to see what it has kept")]
-    Unflushed {
-        /// What the system said.
-        #[source]
-        source: Arc<io::Error>,
-    },
+    #[error("the storage has stopped")]
+    Stopped(#[from] Stopped),
     /// A migration of a module cannot be applied.
     #[error(transparent)]
     Migration(#[from] Box<MigrationFailed>),

@@ -223,9 +223,16 @@ impl Station {
     /// Checks that it is the process that was started, and serves.
     #[track_caller]
     pub fn is_alive(&mut self) {
+        self.is_up();
+        assert_eq!(self.request("GET", "/readyz").send().status, 200, "it is not ready");
+    }
+
+    /// Checks that it is the process that was started, and answers: also if its disk has failed and it is not ready.
+    #[track_caller]
+    pub fn is_up(&mut self) {
         let ended = self.child.as_mut().expect("it runs").try_wait().unwrap();
         assert_eq!(ended, None, "the station ended:\n{}", self.stderr());
-        assert_eq!(self.request("GET", "/readyz").send().status, 200, "it is not ready");
+        assert_eq!(self.request("GET", "/livez").send().status, 200, "it does not answer");
         let log = self.stderr();
         assert!(!log.contains("panicked at"), "something panicked:\n{log}");
     }

@@ -1,8 +1,9 @@
 //! Every operation on a file fails once, one after the other: whatever the station says then must be true.
 
-use super::client::Client;
+use super::client::{Client, Reply};
 use super::workload::{History, Mark, Outcome, Workload};
-use super::{WORKLOADS, assert_no_panic, disk, prepared, seed};
+use super::{WORKLOADS, assert_no_panic, disk, keyvalue, prepared, seed, syncs_of_a_start};
+use serde_json::json;
 use station_testkit::{Files, Harm, How, NotStarted, Of, Seed, Station, Trace, read_files, write_files};
 
 /// Nothing that is harmed here does half as many.
@@ -106,7 +107,7 @@ fn work(station: &mut Station, stage: &Stage<'_>, harm: Harm, when: &str) -> His
         assert!(read.is_none_or(|(there, _)| there), "{when}: {mark} was acknowledged and is not there");
     }
     if harm.how != How::Kill {
-        station.is_alive();
+        station.is_up();
     }
     history
 }
@@ -132,4 +133,48 @@ fn look(station: &Station, stage: &Stage<'_>, history: &History, when: &str) {
         let again = workload.write(&Client::of(station), Mark { round: 1, writer: 0, number: 0 });
         assert!(matches!(again, Outcome::Acknowledged(_)), "{when}: the station still refuses to write");
     }
+}
+
+/// The first sync after a start is that of the log's new head, within the commit; the second is the one for which all
+/// that committed wait.
+#[test]
+fn after_a_flush_that_failed_the_station_is_not_ready_and_its_log_says_why_once() {
+    let (_, workload) = WORKLOADS[0];
+    for after in [1, 2] {
+        let mut station = prepared(workload);
+        let at = syncs_of_a_start(&mut station) + after;
+        station.set_disk(Some(disk().harming(Harm { at, of: Of::Syncs, how: How::Io, on: true })));
+        station.start();
+        assert_eq!(station.request("GET", "/readyz").send().status, 200);
+        let (client, mark) = (Client::of(&station), |number| Mark { round: 0, writer: 0, number });
+        assert!(matches!(workload.write(&client, mark(0)), Outcome::Failed | Outcome::Refused));
+        let refused = station.request("GET", "/readyz").send().problem(503, "station.read_only");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("refused to flush") && detail.contains("start the station again"), "{detail}");
+        let said = errors(&station);
+        assert!(said.iter().filter(|line| line.contains("refused to flush")).count() == 1, "{said:#?}");
+        assert!(after == 1 || said.len() == 1, "{said:#?}");
+        for number in 1..4 {
+            let config = json!({ "config": { "number": number.to_string() } });
+            station
+                .request("PUT", "/v1/modules/kv-draft/config")
+                .json(&config)
+                .send()
+                .problem(503, "station.read_only");
+            assert_refused(&keyvalue::put(&client, mark(number)));
+            assert_refused(&keyvalue::look_for(&client, mark(number)));
+        }
+        assert_eq!(errors(&station), said, "what is refused later is not told again");
+        station.is_up();
+    }
+}
+
+#[track_caller]
+fn assert_refused(reply: &Reply) {
+    assert!(matches!(reply, Reply::Problem { code } if code == "station.read_only"), "{reply:?}");
+}
+
+/// The errors in the station's log.
+fn errors(station: &Station) -> Vec<String> {
+    station.stderr().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
 }

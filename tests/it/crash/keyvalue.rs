@@ -22,7 +22,7 @@ impl Workload for Batches {
     }
 
     fn write(&self, client: &Client, mark: Mark) -> Outcome {
-        match call(client, module_of(mark), "set-many", json!([bucket(mark.round), list(mark)])) {
+        match put(client, mark) {
             Reply::Done { value, call } if value == json!({"ok": null}) => Outcome::Acknowledged(call),
             Reply::Done { .. } => Outcome::Failed,
             Reply::Problem { code } if never_ran(&code) => Outcome::Refused,
@@ -33,9 +33,7 @@ impl Workload for Batches {
     }
 
     fn read(&self, client: &Client, mark: Mark) -> Option<(bool, String)> {
-        let keys: Vec<_> = pairs(mark).into_keys().collect();
-        let reply = call(client, module_of(mark), "get-many", json!([bucket(mark.round), keys]));
-        let Reply::Done { value, call } = reply else { return None };
+        let Reply::Done { value, call } = look_for(client, mark) else { return None };
         let values = value["ok"].as_array()?;
         // Each key is read from a snapshot of its own, in this order: later ones may be newer.
         let present: Vec<_> = values.iter().map(|value| !value.is_null()).collect();
@@ -55,6 +53,17 @@ impl Workload for Batches {
         }
         found.into_keys().collect()
     }
+}
+
+/// Writes what the mark stands for.
+pub(crate) fn put(client: &Client, mark: Mark) -> Reply {
+    call(client, module_of(mark), "set-many", json!([bucket(mark.round), list(mark)]))
+}
+
+/// Reads it.
+pub(crate) fn look_for(client: &Client, mark: Mark) -> Reply {
+    let keys: Vec<_> = pairs(mark).into_keys().collect();
+    call(client, module_of(mark), "get-many", json!([bucket(mark.round), keys]))
 }
 
 fn module_of(mark: Mark) -> &'static str {

@@ -45,6 +45,8 @@ pub(super) struct Fake {
     /// The last upload, and what was in its file.
     pub(super) uploaded: Mutex<Option<(Upload, Vec<u8>)>>,
     pub(super) called: Mutex<Option<(Principal, CallRequest)>>,
+    /// Why it is not ready.
+    pub(super) stopped: Mutex<Option<Failure>>,
     /// Something began that hangs.
     pub(super) began: Notify,
     /// Something that hangs was dropped.
@@ -71,6 +73,7 @@ impl Fake {
         Self {
             state: Mutex::new(state),
             way: Mutex::default(),
+            stopped: Mutex::default(),
             logs: Logs::default(),
             folder: tempfile::tempdir().unwrap(),
             uploaded: Mutex::default(),
@@ -322,7 +325,7 @@ impl Control for Fake {
         Figures { calls_running: 1, calls_queued: 2, threads_max: 8 }
     }
 
-    fn ready(&self) -> bool {
-        true
+    fn ready(&self) -> Result<(), Failure> {
+        self.stopped.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use fake::Way;
+use station_model::{Code, Failure};
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem() {
@@ -122,6 +123,17 @@ async fn a_draining_station_is_not_ready_but_alive() {
     assert!(station.get("/readyz").await.status.is_success());
     station.drain.cancel();
     station.get("/readyz").await.assert_problem("station.draining");
+    assert!(station.get("/livez").await.status.is_success());
+}
+
+#[tokio::test]
+async fn a_station_that_cannot_write_any_more_is_not_ready_and_says_why() {
+    let station = Station::new();
+    let why = "the disk refused to flush the database";
+    *station.fake.stopped.lock().unwrap() = Some(Failure::new(Code::StationReadOnly, why));
+    let answer = station.get("/readyz").await;
+    answer.assert_problem("station.read_only");
+    assert_eq!((answer.status.as_u16(), answer.json()["detail"].as_str()), (503, Some(why)));
     assert!(station.get("/livez").await.status.is_success());
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Statements are `set KEY NUMBER`, `get KEY`, and what a test wants to go wrong.
 
-use crate::ports::{BoxFuture, StorageError};
+use crate::ports::{BoxFuture, Stopped, StorageError};
 use crate::work::{Caps, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Units, Value, Watch};
 use station_model::ModuleName;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ pub(super) struct Database {
     committed: Mutex<(u64, Numbers)>,
     pub(super) waits: Mutex<Vec<Mark>>,
     pub(super) broken_disk: AtomicBool,
+    pub(super) stopped: AtomicBool,
     pub(super) begun: Mutex<Vec<bool>>,
 }
 
@@ -46,6 +47,7 @@ pub(super) struct Shared(pub(super) Arc<Database>);
 
 impl Units for Shared {
     fn begin(&self, writing: bool, watch: Arc<dyn Watch>) -> Result<Box<dyn Unit>, SqlError> {
+        self.healthy()?;
         self.0.begun.lock().unwrap().push(writing);
         let (version, numbers) = self.0.committed.lock().unwrap().clone();
         let database = Arc::clone(&self.0);
@@ -54,6 +56,13 @@ impl Units for Shared {
 
     fn hints_write(&self, sql: &str) -> bool {
         sql.starts_with("set")
+    }
+
+    fn healthy(&self) -> Result<(), StorageError> {
+        match self.0.stopped.load(Ordering::Relaxed) {
+            true => Err(StorageError { doing: "opening".into(), source: Stopped("the disk is gone".into()).into() }),
+            false => Ok(()),
+        }
     }
 
     fn durable(&self, mark: Mark) -> BoxFuture<'static, Result<(), StorageError>> {

@@ -72,6 +72,16 @@ async fn an_answer_without_a_flush_is_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_has_stopped_is_why_the_station_is_not_ready_and_refuses() {
+    let bench = bench(|tree| run(tree, "set x 1")).await;
+    bench.service.ready().unwrap();
+    bench.database.stopped.store(true, Ordering::Relaxed);
+    let unready = bench.service.ready().unwrap_err();
+    assert_eq!((unready.code, unready.message.as_str()), (Code::StationReadOnly, "the disk is gone"));
+    assert_eq!(bench.call("a").await.unwrap().report.failure.clone().unwrap(), unready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_call_wrote_vanishes_when_it_fails() {
     let bench = bench(|tree| {
         run(tree, "set x 1")?;

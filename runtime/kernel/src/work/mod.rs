@@ -311,6 +311,7 @@ fn fatal(error: &SqlError) -> Failure {
             tracing::error!(%error, "the database rolled a unit of work back");
             Failure::new(Code::StationReadOnly, error.to_string())
         }
+        SqlError::Storage(error) if let Some(stopped) = error.stopped() => stopped,
         error => {
             tracing::error!(error = %chain(error), "the database failed in a unit of work");
             Failure::new(Code::StationInternal, "the database failed; the station's log has the details")

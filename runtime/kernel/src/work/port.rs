@@ -22,6 +22,13 @@ pub trait Units: Send + Sync + 'static {
     /// a unit whose first statement writes from reading a snapshot that is stale when its turn comes.
     fn hints_write(&self, sql: &str) -> bool;
 
+    /// Whether units can be opened, as far as is known without trying.
+    ///
+    /// # Errors
+    /// When the storage refuses everything until the station is started again, with [`Stopped`](crate::ports::Stopped)
+    /// among its sources.
+    fn healthy(&self) -> Result<(), StorageError>;
+
     /// Ends when everything up to `mark` is on the disk.
     ///
     /// # Errors

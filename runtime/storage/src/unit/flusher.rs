@@ -37,7 +37,7 @@ impl Flusher {
         while let News::Done(done) = self.ledger.news(durable, None) {
             match (self.sync)(&self.wal) {
                 Ok(()) => self.ledger.publish(done),
-                Err(error) => return self.ledger.poison(error),
+                Err(error) => return self.ledger.poison(&error),
             }
             durable = done;
         }

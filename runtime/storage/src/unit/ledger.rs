@@ -19,9 +19,10 @@
 //! the next flush would succeed without the data being there; only a restart reads what the disk has.
 
 use crate::Fault;
+use station_kernel::ports::Stopped;
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ struct Marks {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Durable {
     mark: u64,
-    failed: Option<Arc<io::Error>>,
+    stopped: Option<Stopped>,
 }
 
 /// A commit that was counted and whose `COMMIT` is running. Dropped, it has ended, well or not.
@@ -116,16 +117,25 @@ impl Ledger {
     /// Tells everybody that commits up to `mark` are on the disk. Not after a failure.
     pub(crate) fn publish(&self, mark: u64) {
         self.durable.send_if_modified(|durable| {
-            let news = durable.failed.is_none() && mark > durable.mark;
+            let news = durable.stopped.is_none() && mark > durable.mark;
             durable.mark = if news { mark } else { durable.mark };
             news
         });
     }
 
-    /// Tells everybody that the disk refused. For good.
-    pub(crate) fn poison(&self, error: io::Error) {
-        tracing::error!(%error, "the disk refused to flush; nothing is written until the station is started again");
-        self.durable.send_modify(|durable| durable.failed = Some(durable.failed.take().unwrap_or(Arc::new(error))));
+    /// Tells everybody that the disk refused. For good, and the log once: all that is refused later is refused for
+    /// this.
+    pub(crate) fn poison(&self, error: &io::Error) {
+        self.durable.send_if_modified(|durable| {
+            let first = durable.stopped.is_none();
+            if first {
+                tracing::error!(%error, "the disk refused to flush; nothing is written until the station is started again");
+                durable.stopped = Some(Stopped(format!(
+                    "the disk refused to flush the database ({error}); start the station again to see what it has kept"
+                )));
+            }
+            first
+        });
     }
 
     /// Poisons the ledger if `fault` says that one of SQLite's own flushes failed.
@@ -133,7 +143,7 @@ impl Ledger {
         const UNFLUSHED: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC];
         let Fault::Sqlite(error) = fault else { return };
         if error.sqlite_error().is_some_and(|error| UNFLUSHED.contains(&error.extended_code)) {
-            self.poison(io::Error::other(error.to_string()));
+            self.poison(&io::Error::other(error.to_string()));
         }
     }
 
@@ -162,15 +172,12 @@ impl Ledger {
 impl Durable {
     /// True when there is an answer about `mark`.
     pub(crate) fn settles(&self, mark: u64) -> bool {
-        self.failed.is_some() || self.mark >= mark
+        self.stopped.is_some() || self.mark >= mark
     }
 
     /// Refuses when a flush has failed.
     pub(crate) fn healthy(&self) -> Result<(), Fault> {
-        match &self.failed {
-            Some(source) => Err(Fault::Unflushed { source: source.clone() }),
-            None => Ok(()),
-        }
+        self.stopped.clone().map_or(Ok(()), |stopped| Err(stopped.into()))
     }
 }
 
@@ -215,7 +222,7 @@ mod tests {
         let ledger = Ledger::new();
         ledger.publish(1);
         assert!(ledger.subscribe().borrow().settles(1));
-        ledger.poison(io::Error::other("worn out"));
+        ledger.poison(&io::Error::other("worn out"));
         ledger.publish(2);
         let durable = ledger.subscribe().borrow().clone();
         assert_eq!(durable.mark, 1);

@@ -46,6 +46,10 @@ impl Units for Storage {
             .any(|w| word.eq_ignore_ascii_case(w))
     }
 
+    fn healthy(&self) -> Result<(), StorageError> {
+        self.inner.units.ledger.healthy().doing(|| "opening a unit of work".to_owned())
+    }
+
     fn durable(&self, mark: Mark) -> BoxFuture<'static, Result<(), StorageError>> {
         let mut durable = self.inner.units.ledger.subscribe();
         Box::pin(async move {
