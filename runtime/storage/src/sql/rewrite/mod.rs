@@ -13,6 +13,7 @@ mod edits;
 mod parse;
 mod refuse;
 mod scope;
+mod shown;
 mod split;
 mod visit;
 

@@ -1,6 +1,6 @@
 //! One parsed statement, and where its tokens stand.
 
-use super::{dialect::Sqlite, refuse, syntax};
+use super::{dialect::Sqlite, refuse, shown::Shown, syntax};
 use sqlparser::{
     ast::{Ident, Statement},
     parser::{Parser, ParserError},
@@ -74,6 +74,8 @@ pub(super) struct Parsed<'a> {
     pub(super) text: &'a str,
     pub(super) statement: Statement,
     pub(super) tokens: Tokens<'a>,
+    /// Names that the parser was not shown.
+    pub(super) names: Vec<Ident>,
     /// Where a token that begins at a place stands in the text.
     spans: HashMap<Location, (usize, usize)>,
 }
@@ -82,11 +84,12 @@ impl<'a> Parsed<'a> {
     pub(super) fn of(sql: &'a str) -> Result<Self, SqlError> {
         let tokens = Tokens::of(sql)?;
         refuse::by_tokens(&tokens)?;
-        let (statement, end) = one_statement(&tokens)?;
+        let shown = Shown::of(&tokens);
+        let (statement, end) = one_statement(&tokens, &shown)?;
         let text = sql.get(..end).unwrap_or(sql);
         let ends = tokens.all.iter().map(|(at, _)| *at).skip(1).chain([sql.len()]);
         let spans = tokens.all.iter().zip(ends).map(|((at, token), end)| (token.span.start, (*at, end))).collect();
-        Ok(Self { text, statement, tokens, spans })
+        Ok(Self { text, statement, tokens, names: shown.names, spans })
     }
 
     /// Where a name stands, and what stands there.
@@ -104,13 +107,14 @@ impl<'a> Parsed<'a> {
 }
 
 /// The one statement in the tokens, and where it ends.
-fn one_statement(tokens: &Tokens<'_>) -> Result<(Statement, usize), SqlError> {
-    let all = tokens.all.iter().map(|(_, token)| token.clone()).collect();
+fn one_statement(tokens: &Tokens<'_>, shown: &Shown) -> Result<(Statement, usize), SqlError> {
+    let all = shown.tokens.iter().map(|(_, token)| token.clone()).collect();
     let mut parser = Parser::new(&Sqlite).with_tokens_with_locations(all);
     while parser.consume_token(&Token::SemiColon) {}
     let statement = parser.parse_statement().map_err(|error| failed(&error, tokens.text))?;
-    let rest = tokens.all.get(parser.index()..).unwrap_or_default();
-    let end = rest.first().map_or(tokens.text.len(), |(at, _)| *at);
+    let rest = shown.tokens.get(parser.index()..).unwrap_or_default();
+    let mut ends = rest.iter().map(|(at, _)| *at).chain([tokens.text.len()]);
+    let end = ends.find(|at| *at >= shown.end).unwrap_or(tokens.text.len());
     while parser.consume_token(&Token::SemiColon) {}
     let next = parser.peek_token();
     match next.token {

@@ -24,7 +24,7 @@ type Flow = ControlFlow<SqlError>;
 pub(super) fn edits(names: &Names, parsed: &Parsed<'_>) -> Result<Edits, SqlError> {
     let mut finder =
         Finder { names, parsed, edits: Edits::default(), scopes: Vec::new(), trigger: false, target: None };
-    match parsed.statement.visit(&mut finder) {
+    match finder.all() {
         Continue(()) => Ok(finder.edits),
         Break(error) => Err(error),
     }
@@ -204,6 +204,13 @@ const ALTER: &str = "of ALTER TABLE there are RENAME TO, RENAME COLUMN, ADD COLU
 
 /// Names.
 impl Finder<'_> {
+    /// Those in the statement, and those that the parser was not shown; behind none of these an alias can stand.
+    fn all(&mut self) -> Flow {
+        let parsed = self.parsed;
+        parsed.statement.visit(self)?;
+        parsed.names.iter().try_for_each(|name| self.ident(name, false))
+    }
+
     /// The name of an object of the schema.
     fn name(&mut self, name: &ObjectName) -> Flow {
         self.ident(single(name)?, false)

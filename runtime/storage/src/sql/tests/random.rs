@@ -52,6 +52,9 @@ fn query() -> impl Strategy<Value = String> {
             (name(), inner.clone(), inner.clone()).prop_map(|(n, a, b)| format!("WITH {n} AS ({a}) {b}")),
             (name(), inner.clone()).prop_map(|(t, a)| format!("SELECT 1 FROM {t} WHERE EXISTS ({a})")),
             (name(), name()).prop_map(|(a, b)| format!("SELECT * FROM {a} LEFT JOIN {b} ON 1")),
+            (name(), name()).prop_map(|(a, b)| format!("SELECT * FROM {a} INDEXED BY {b}")),
+            (name(), name(), column()).prop_map(|(a, b, c)| format!("SELECT {c} FROM {a} NOT INDEXED WHERE 1 IN {b}")),
+            (name(), inner.clone()).prop_map(|(n, a)| format!("WITH {n} AS MATERIALIZED ({a}) SELECT 1 IN {n}")),
             inner.prop_map(|a| format!("SELECT ({a})")),
         ]
     })
@@ -71,6 +74,10 @@ fn write() -> impl Strategy<Value = String> {
 fn schema() -> impl Strategy<Value = String> {
     prop_oneof![
         (name(), name()).prop_map(|(t, u)| format!("CREATE TABLE {t} (id REFERENCES {u}, secret, title)")),
+        (name(), name())
+            .prop_map(|(t, u)| format!("CREATE TABLE {t} (id ANY PRIMARY KEY REFERENCES {u}) STRICT, WITHOUT ROWID")),
+        (name(), name(), write())
+            .prop_map(|(t, u, w)| { format!("CREATE TRIGGER IF NOT EXISTS {t} AFTER INSERT ON {u} BEGIN {w}; END") }),
         (name(), query()).prop_map(|(t, q)| format!("CREATE TABLE {t} AS {q}")),
         (name(), query()).prop_map(|(t, q)| format!("CREATE VIEW {t} AS {q}")),
         (name(), name()).prop_map(|(t, u)| format!("CREATE INDEX {t} ON {u} (id)")),

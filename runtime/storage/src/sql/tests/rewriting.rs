@@ -33,6 +33,50 @@ fn sources_of_rows_keep_their_name_as_an_alias() {
 }
 
 #[test]
+fn what_the_parser_does_not_know_is_hidden_from_it_and_stays() {
+    for options in ["STRICT", "WITHOUT ROWID", "STRICT, WITHOUT ROWID", "without rowid , strict"] {
+        let table = |name: &str| format!("CREATE TABLE {name} (x TEXT PRIMARY KEY) {options}");
+        check(&table("t"), &table(r#""§t""#));
+    }
+    check("CREATE TABLE t (x PRIMARY KEY) STRICT;", r#"CREATE TABLE "§t" (x PRIMARY KEY) STRICT"#);
+    check(
+        "CREATE TRIGGER IF NOT EXISTS g AFTER INSERT ON t BEGIN DELETE FROM u WHERE x IN t; END",
+        r#"CREATE TRIGGER IF NOT EXISTS "§g" AFTER INSERT ON "§t" BEGIN DELETE FROM "§u" WHERE x IN "§t"; END"#,
+    );
+    check(
+        "WITH a AS MATERIALIZED (SELECT 1), b AS NOT MATERIALIZED (SELECT 2) SELECT * FROM a, b",
+        r#"WITH "§a" AS MATERIALIZED (SELECT 1), "§b" AS NOT MATERIALIZED (SELECT 2) SELECT * FROM "§a" AS "a", "§b" AS "b""#,
+    );
+    check("SELECT 1 FROM t WHERE x IN u AND 1", r#"SELECT 1 FROM "§t" AS "t" WHERE x IN "§u" AND 1"#);
+    check(r#"SELECT 1 NOT IN "u v""#, r#"SELECT 1 NOT IN "§u v""#);
+    check("SELECT 1 FROM t INDEXED BY i WHERE 1", r#"SELECT 1 FROM "§t" AS "t" INDEXED BY "§i" WHERE 1"#);
+    check("SELECT 1 FROM t AS a NOT INDEXED, u", r#"SELECT 1 FROM "§t" AS a NOT INDEXED, "§u" AS "u""#);
+    check("DELETE FROM t INDEXED BY i WHERE x = 1", r#"DELETE FROM "§t" AS "t" INDEXED BY "§i" WHERE x = 1"#);
+    check(
+        "SELECT materialized, strict FROM t WHERE NOT indexed",
+        r#"SELECT materialized, strict FROM "§t" AS "t" WHERE NOT indexed"#,
+    );
+}
+
+#[test]
+fn what_is_hidden_is_judged_all_the_same() {
+    let refused = |sql: &str| rewrite(&Names::new(7), sql).unwrap_err();
+    for sql in ["SELECT 1 IN sqlite_master", "SELECT 1 FROM t INDEXED BY sqlite_autoindex_m8__t_1"] {
+        assert!(matches!(refused(sql), SqlError::Denied(_)), "{sql}");
+    }
+    for sql in [
+        "SELECT 1 IN main.t",
+        "SELECT 1 IN f(1)",
+        "CREATE TABLE t (x) STRICT; DROP TABLE u",
+        "CREATE TABLE t (x); STRICT",
+        "CREATE TABLE t (x) STRICT SELECT",
+        "CREATE TRIGGER IF EXISTS g AFTER INSERT ON t BEGIN SELECT 1; END",
+    ] {
+        assert!(matches!(refused(sql), SqlError::Syntax { .. } | SqlError::Denied(_)), "{sql}");
+    }
+}
+
+#[test]
 fn texts_without_names_stay_as_they_are() {
     for sql in [
         "SELECT 1",

@@ -202,3 +202,30 @@ fn memory_for_texts_is_bounded() {
 pub(super) fn other(room: &Room) -> Connection {
     crate::connection::open_writer(&room.file).unwrap()
 }
+
+#[test]
+fn what_only_sqlite_knows_runs() {
+    let mut room = Room::new();
+    room.ok("CREATE TABLE pairs (a TEXT, b INTEGER, PRIMARY KEY (a, b)) STRICT, WITHOUT ROWID");
+    assert!(room.run("INSERT INTO pairs VALUES ('x', 'no number')").is_err(), "it is strict");
+    assert!(room.run("SELECT rowid FROM pairs").is_err(), "it has no row ids");
+    for _ in 0..2 {
+        room.ok("CREATE TRIGGER IF NOT EXISTS copy AFTER INSERT ON cases BEGIN INSERT INTO pairs VALUES (NEW.title, NEW.id); END");
+    }
+    room.ok("INSERT INTO cases (title) VALUES ('four')");
+    room.ok("CREATE VIEW ids AS SELECT id FROM cases");
+    for (sql, expected) in [
+        ("SELECT count(*) FROM pairs", 1),
+        ("SELECT 4 IN ids", 1),
+        ("WITH few AS (SELECT id FROM cases LIMIT 2) SELECT count(*) FROM cases WHERE id NOT IN few", 2),
+        ("WITH few AS MATERIALIZED (SELECT id FROM cases LIMIT 2) SELECT count(*) FROM few", 2),
+        ("WITH few AS NOT MATERIALIZED (SELECT id FROM cases) SELECT count(*) FROM few", 4),
+        ("SELECT c.id FROM cases c INDEXED BY by_title WHERE title = 'two'", 2),
+        ("SELECT id FROM cases NOT INDEXED WHERE title = 'two'", 2),
+    ] {
+        assert_eq!(room.number(sql), expected, "{sql}");
+    }
+    room.ok("DELETE FROM cases INDEXED BY by_title WHERE cases.title = 'four'");
+    let error = room.run("SELECT 1 FROM cases INDEXED BY nothing").unwrap_err().to_string();
+    assert_eq!(error, "no such index: nothing");
+}
