@@ -63,7 +63,7 @@ fn main() {
     }
     // Code compiled before: the compiler is not what is measured.
     let cache = std::env::var_os("STATION_BENCH_CACHE").expect("the folder of compiled code");
-    let host = Host::start(MODULES.map(|name| module(name, name, Reused)).to_vec(), Some(Path::new(&cache)));
+    let host = Host::small(MODULES.map(|name| module(name, name, Reused)).to_vec(), Some(Path::new(&cache)));
     assert_eq!(host.ask(SOURCE, "fixture:payload/source#faithful", vec![json!(1_000)]), Some(Value::Bool(true)));
     for case in &CASES {
         // Instances are made and memories grown before anything counts.

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each bench is a program of its own and uses a part")]
 
 use serde_json::Value;
-use station_host::{ModuleSpec, Settings, Station};
+use station_host::{EngineSettings, ModuleSpec, Settings, Station};
 use station_kernel::ports::{Arguments, Executor};
 use station_kernel::{RootCall, Target};
 use station_model::{CallId, Instances, Limits, LimitsPatch, Mode, ModuleName};
@@ -27,13 +27,23 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a station with these modules, which it compiles unless their code is in `cache`.
     pub(crate) fn start(modules: Vec<ModuleSpec>, cache: Option<&Path>) -> Self {
+        Self::with(modules, cache, EngineSettings::default())
+    }
+
+    /// The same for a program under a tracer, which has less address space to give.
+    pub(crate) fn small(modules: Vec<ModuleSpec>, cache: Option<&Path>) -> Self {
+        Self::with(modules, cache, EngineSettings { instances_max: 4, ..EngineSettings::default() })
+    }
+
+    fn with(modules: Vec<ModuleSpec>, cache: Option<&Path>, engine: EngineSettings) -> Self {
         let data = TempDir::new().expect("a folder for the station");
         let runtime = Runtime::new().expect("a runtime");
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = Settings {
             admin: any_port,
             gateway: any_port,
-            limits: LIMITS,
+            limits: Limits { instances_max: LIMITS.instances_max.min(engine.instances_max), ..LIMITS },
+            engine,
             call_threads_max: 250,
             // A bench under a tracer is slow, and nobody else waits for its write lock.
             write_ms_max: 600_000,

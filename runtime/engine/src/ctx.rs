@@ -13,6 +13,7 @@ use station_kernel::tree::Told;
 use station_kernel::work::{Caps, Rows, SqlError, Unit, Value};
 use station_model::{CallId, Failure, ModuleName};
 use std::any::{Any, TypeId};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
@@ -25,6 +26,17 @@ const TRIAL_TICKS_MAX: u32 = 400;
 
 /// Fuel of one step of the database's machine, which takes 20 to 100 ns.
 const FUEL_PER_STEP: u64 = 20;
+
+/// See [`Ctx::lent_run`].
+pub(crate) struct LentRun(ManuallyDrop<Arc<Run>>);
+
+impl std::ops::Deref for LentRun {
+    type Target = Arc<Run>;
+
+    fn deref(&self) -> &Arc<Run> {
+        &self.0
+    }
+}
 
 /// The data of an instance's store.
 pub struct Ctx {
@@ -61,6 +73,18 @@ impl Ctx {
     /// The tree's run; none in a trial instance.
     pub(crate) fn run(&self) -> Option<&Arc<Run>> {
         self.run.as_ref()
+    }
+
+    /// The tree's run, for as long as a host function of this instance runs. A call from module to module needs it while
+    /// it has the store for itself, and counting it up and down is a tenth of what such a call costs.
+    #[expect(unsafe_code, reason = "a reference count that is not touched; see the proof inside")]
+    pub(crate) fn lent_run(&self) -> Option<LentRun> {
+        let run = Arc::as_ptr(self.run.as_ref()?);
+        // SAFETY: the pointer comes from an `Arc` of this context, which outlives the loan: the context loses it only
+        // by `unbind`, when the instance is kept after its tree, or when the store is dropped, and both happen to
+        // instances that are not on the stack. A host function of this instance runs, so it is on the stack until
+        // that function returns; the loan is a local of it. `ManuallyDrop` keeps the count as it was.
+        Some(LentRun(ManuallyDrop::new(unsafe { Arc::from_raw(run) })))
     }
 
     /// The instance's position in the tree's graph.

@@ -18,11 +18,16 @@ use wasmtime::{Error, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateD
 /// Live handles of an instance, resources of the host and of other modules together.
 const HANDLES_MAX: usize = 10_000;
 
+/// Functions that an instance remembers: more are looked up faster than they are found here.
+const CALLED_MAX: usize = 8;
+
 /// An instance and everything that belongs to it.
 pub(crate) struct Live {
     pub(crate) store: Store<Ctx>,
     pub(crate) instance: Instance,
     pub(crate) module: Arc<Module>,
+    /// Exported functions that were called before, with where they are.
+    called: Vec<(Found, Func)>,
     /// Root calls it has served.
     pub(crate) served: u64,
     _place: Place,
@@ -57,7 +62,14 @@ impl Live {
     pub(crate) fn make(shared: &Arc<Shared>, making: &Making<'_>) -> Result<Box<Self>, (Named, u64)> {
         let place = take_place(making).map_err(|failure| (own(failure), 0))?;
         let (store, instance) = instantiate(shared, making)?;
-        Ok(Box::new(Self { store, instance, module: Arc::clone(making.module), served: 0, _place: place }))
+        Ok(Box::new(Self {
+            store,
+            instance,
+            module: Arc::clone(making.module),
+            called: Vec::new(),
+            served: 0,
+            _place: place,
+        }))
     }
 
     /// The exported function at this position.
@@ -65,8 +77,16 @@ impl Live {
     /// # Errors
     /// `station.internal`: the graph and the code disagree.
     pub(crate) fn function(&mut self, found: Found) -> Result<Func, Failure> {
+        if let Some((_, known)) = self.called.iter().find(|(at, _)| *at == found) {
+            return Ok(*known);
+        }
         let function = self.module.export(found).and_then(|index| self.instance.get_func(&mut self.store, index));
-        function.ok_or_else(|| Failure::new(Code::StationInternal, "the function is not in the loaded component"))
+        let missing = || Failure::new(Code::StationInternal, "the function is not in the loaded component");
+        let function = function.ok_or_else(missing)?;
+        if self.called.len() < CALLED_MAX {
+            self.called.push((found, function));
+        }
+        Ok(function)
     }
 
     /// Fuel that a call has used of what it was lent, work of the host included.

@@ -23,7 +23,7 @@ pub(crate) fn call(
     args: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let run = caller.data().run().cloned().ok_or_else(while_it_starts)?;
+    let run = caller.data().lent_run().ok_or_else(while_it_starts)?;
     let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
     let mut values = Values { caller, args, results, bytes: crossing.lane.size(args) };
     let Err(failure) = crossing.go(&mut values) else { return Ok(()) };

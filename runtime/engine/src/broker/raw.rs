@@ -10,7 +10,7 @@ use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 /// Serves an import by calling the module that provides it. `arrive` makes the arguments what the plan says they are.
 pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arrive: Arrive<'_>) -> Result<Outcome> {
-    let run = caller.data().run().cloned().ok_or_else(while_it_starts)?;
+    let run = caller.data().lent_run().ok_or_else(while_it_starts)?;
     let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
     let plan = crossing.lane.plan().ok_or_else(two_lanes)?;
     let arrived = arrive(plan);
@@ -18,7 +18,7 @@ pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arr
         true => Some(crossing.begin_exchange(&mut caller, &arrived)?),
         false => None,
     };
-    let mut job = Job::new(plan, &*run, caller, &arrived)?.with(exchange);
+    let mut job = Job::new(plan, &**run, caller, &arrived, exchange)?;
     if let Err(failure) = crossing.go(&mut job) {
         crossing.express(&mut job, failure)?;
     }

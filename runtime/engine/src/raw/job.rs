@@ -45,8 +45,7 @@ pub(crate) struct Job<'j> {
     toll: &'j dyn Toll,
     from: LowerContext<'j, Ctx>,
     encoding: Encoding,
-    words: [u64; FLAT_PARAMS_MAX],
-    spilled: Option<usize>,
+    arrived: &'j Arrived,
     exchange: Option<Exchange<'j>>,
     load: Load,
     out: Outcome,
@@ -102,7 +101,8 @@ impl<'j> Job<'j> {
         plan: &'j Plan,
         toll: &'j dyn Toll,
         caller: StoreContextMut<'j, Ctx>,
-        arrived: &Arrived,
+        arrived: &'j Arrived,
+        exchange: Option<Exchange<'j>>,
     ) -> Result<Self> {
         let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
         let encoding = abi::encoding(from.options().string_encoding);
@@ -116,13 +116,7 @@ impl<'j> Job<'j> {
                 check::in_memory(&plan.params, source, at, &mut load)?;
             }
         }
-        let (words, spilled) = (arrived.words, arrived.spilled);
-        Ok(Self { plan, toll, from, encoding, words, spilled, exchange: None, load, out: Outcome::default() })
-    }
-
-    /// The same call with handles that are exchanged.
-    pub(crate) fn with(self, exchange: Option<Exchange<'j>>) -> Self {
-        Self { exchange, ..self }
+        Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out: Outcome::default() })
     }
 
     /// How handles are exchanged, where there are any.
@@ -169,8 +163,8 @@ impl<'j> Job<'j> {
         let source = Source { memory: self.from.as_slice_mut(), encoding: self.encoding };
         let mut target = Callee { cx, encoding, exchange: self.exchange.as_mut(), leaves };
         let params = &self.plan.params;
-        match self.spilled {
-            None => Copy { source, target: &mut target, held: &mut [] }.flat(params, &self.words, 0, to),
+        match self.arrived.spilled {
+            None => Copy { source, target: &mut target, held: &mut [] }.flat(params, &self.arrived.words, 0, to),
             Some(at) => {
                 let room = target.realloc(params.align, params.size)?;
                 to.fill(room as u64);

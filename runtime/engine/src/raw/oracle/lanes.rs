@@ -186,7 +186,7 @@ impl Lanes {
 
 fn serve(plan: &Plan, caller: StoreContextMut<'_, Ctx>, arrive: Arrive<'_>, callee: &mut Callee) -> Result<Outcome> {
     let arrived = arrive(plan);
-    let mut job = Job::new(plan, &Free, caller, &arrived)?;
+    let mut job = Job::new(plan, &Free, caller, &arrived, None)?;
     job.enter(callee.function, &mut callee.store)?;
     Ok(job.out())
 }
