@@ -10,6 +10,7 @@ use crate::tree::{Ended, Tree};
 use serde_json::Value;
 use station_model::{Code, Digest, Failure, Function, Interface, InterfaceName, Location, ModuleName, World};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 type Behaviour = Box<dyn Fn(&Tree<Fake>) -> Result<Option<Value>, Failure> + Send + Sync>;
@@ -19,6 +20,8 @@ type Behaviour = Box<dyn Fn(&Tree<Fake>) -> Result<Option<Value>, Failure> + Sen
 pub(super) struct Fake {
     behaviour: Mutex<Option<Arc<Behaviour>>>,
     unloadable: Mutex<Vec<Digest>>,
+    /// Fuel of callees that the next root call to end is charged with, as a guest's counter would have it.
+    pub(super) charged: Arc<AtomicU64>,
     /// What a trial instance exports from now on.
     pub(super) migrations: Mutex<Vec<Migration>>,
 }
@@ -105,7 +108,7 @@ impl Executor for Fake {
             Ok(_) => Ended::Returned,
             Err(failure) => Ended::Failed(failure, vec![]),
         };
-        tree.leave(entered, tree.fuel, 1, ended);
+        tree.leave(entered, tree.fuel, 1 + self.charged.swap(0, Ordering::Relaxed), ended);
         tree.end_unit(outcome.is_ok()).and(outcome)
     }
 

@@ -134,6 +134,36 @@ async fn a_call_that_conflicts_is_run_again_once_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_run_again_after_a_callee_trapped_has_only_what_is_left_of_its_fuel() {
+    const OF_CALLEE: u64 = 600;
+    let budgets = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let bench = Bench::new().await;
+    bench.deploy("a", &exporting("run")).await.unwrap();
+    let (given, charged, database) = (budgets.clone(), bench.executor.charged.clone(), bench.database.clone());
+    bench.executor.behave(move |tree| {
+        let attempts = {
+            let mut given = given.lock().unwrap();
+            given.push(tree.fuel);
+            given.len()
+        };
+        let x = number(tree, "x")?;
+        if attempts == 1 {
+            let entered = tree.enter(tree.root, tree.called.clone())?;
+            let trap = Failure::new(Code::CallTrap, "it trapped");
+            charged.store(tree.leave(entered, tree.fuel, OF_CALLEE, Ended::Failed(&trap, vec![])), Ordering::Relaxed);
+            database.put("x", 10);
+        }
+        run(tree, &format!("set x {}", x + 1)).map(|()| None)
+    });
+    let answer = bench.call("a").await.unwrap();
+    assert!(answer.report.failure.is_none() && answer.report.unit.clone().unwrap().reran);
+    let budgets = budgets.lock().unwrap().clone();
+    let [first, second] = budgets[..] else { panic!("{budgets:?}") };
+    assert!(second < first - OF_CALLEE, "{budgets:?}: what the callee used and one of the root are gone");
+    assert_eq!(answer.report.fuel, first - second + 1, "all of it is on the bill");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_reached_outside_is_not_run_again() {
     let attempts = Arc::new(AtomicUsize::new(0));
     let bench = Bench::new().await;
