@@ -1,5 +1,6 @@
 //! Two modules, 7 and 8, and the station share a database; everything that 7 must never see says `canary`.
 
+mod costs;
 mod denials;
 mod errors;
 mod limits;
