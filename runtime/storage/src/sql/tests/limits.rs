@@ -30,6 +30,8 @@ fn texts() {
     check(&mut room, &format!("SELECT coalesce(1{})", ",1".repeat(40)), "function_arguments");
     check(&mut room, "SELECT ?1000", "parameters");
     check(&mut room, &format!("SELECT 'x' LIKE '{}'", "%a".repeat(200)), "pattern_bytes");
+    check(&mut room, &format!("SELECT 'x' GLOB '{}'", "x".repeat(65)), "pattern_bytes");
+    room.ok(&format!("SELECT 'x' GLOB '{}'", "x".repeat(64)));
     room.ok(&format!("SELECT {}1", "1+".repeat(90)));
     room.ok(&format!("INSERT INTO notes (text) VALUES ('x'){}", ", ('y')".repeat(400)));
 }
