@@ -210,7 +210,9 @@ impl<'a> Set<'a> {
 
     /// Of the pieces that `cut` makes, the one whose character comes first in the set.
     fn first<'b>(&self, cut: impl Fn(usize) -> Option<(&'b [u8], &'b [u8])>) -> Option<(&'b [u8], &'b [u8])> {
-        let pieces = self.lengths.iter().copied().filter_map(cut);
+        // What is longer than a byte begins so, and looking for the others would be most of the time.
+        let can_be = |piece: &[u8]| piece.len() == 1 || piece.first() >= Some(&0xc0);
+        let pieces = self.lengths.iter().copied().filter_map(cut).filter(|piece| can_be(piece.0));
         let known = pieces.filter_map(|piece| self.order.get(piece.0).map(|order| (order, piece)));
         known.min_by_key(|(order, _)| *order).map(|(_, piece)| piece)
     }
