@@ -24,7 +24,7 @@ const RESOURCES_MAX: usize = 1_000;
 /// Ticks of 5 ms that a trial instance may take, start function included.
 const TRIAL_TICKS_MAX: u32 = 400;
 
-/// Fuel of one step of the database's machine: 24 ns (10 to 110), the geometric mean of nine statements, at 0.8 ns for one of a guest.
+/// Fuel of one step of the database's machine: 24 ns (10 to 110, docs/performance.md) at 0.8 ns for one of a guest.
 const FUEL_PER_STEP: u64 = 30;
 
 /// See [`Ctx::lent_run`].

@@ -21,8 +21,8 @@ use std::{iter, sync::Arc};
 pub(super) const VALUE_BYTES_MAX: u32 = 4 << 20;
 
 /// The longest pattern of `LIKE` and `GLOB`, which take time with the product of pattern and value inside one step,
-/// where no watch is asked: with this and the largest value 0.8 s on a busy machine, with 256 bytes 3.9 s. Functions of our
-/// own would be linear, but SQLite then no longer finds `GLOB 'a*'` by an index.
+/// where no watch is asked: with this and the largest value 0.8 s on a busy machine, with 256 bytes 3.9 s. Functions of
+/// our own would be linear, but SQLite then no longer finds `GLOB 'a*'` by an index.
 pub(super) const PATTERN_BYTES_MAX: u32 = 64;
 
 /// The largest script: a migration that is longer carries data, which belongs into an upload.
