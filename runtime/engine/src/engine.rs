@@ -242,10 +242,10 @@ impl Executor for Engine {
     fn trial(&self, module: &Arc<Module>, settings: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure> {
         let meter = Arc::default();
         let making = Making { module, settings, meter: &meter, fuel: TRIAL_FUEL, run: None };
-        let mut live = Live::make(&self.shared, &making).map_err(|(named, _)| failure::of_start(named.failure))?;
+        let mut live = Live::make(&self.shared, &making).map_err(|(named, _)| failure::of_start(*named.failure))?;
         let Live { store, instance, .. } = &mut *live;
         migrations::exported(store, instance)
-            .map_err(|error| failure::of_start(failure::name(&error, store, &self.shared.host.capabilities).failure))
+            .map_err(|error| failure::of_start(*failure::name(&error, store, &self.shared.host.capabilities).failure))
     }
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {
@@ -283,7 +283,7 @@ impl Executor for Engine {
         let (answer, outcome) = split(root(&run, entry));
         broker::leave(&run, entered, tree.fuel, &outcome);
         let stays = matches!(outcome, Ok((false, _)));
-        outcome.map_err(|(named, _)| named.failure)?;
+        outcome.map_err(|(named, _)| *named.failure)?;
         tree.end_unit(stays)?;
         run.keep_instances();
         Ok(answer)
@@ -332,7 +332,7 @@ fn settle_root(run: &Arc<Run>, mut lease: Lease, fuel: u64, outcome: wasmtime::R
         Ok(_) if used > fuel => {
             let failure = failure::out_of_fuel(lease.live.store.data());
             run.bury(lease);
-            Err((Named { failure, own: true, at: Vec::new() }, used))
+            Err((Named { failure: Box::new(failure), own: true, at: Vec::new() }, used))
         }
         Ok(answer) => {
             run.give_back(lease);

@@ -18,7 +18,7 @@ pub(crate) struct Followed(pub(crate) Failure);
 /// A call that ended badly.
 #[derive(Debug)]
 pub(crate) struct Named {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     /// False when the failure came up from a nested call.
     pub(crate) own: bool,
     pub(crate) at: Vec<Location>,
@@ -28,12 +28,12 @@ pub(crate) struct Named {
 pub(crate) fn name(error: &Error, store: &mut Store<Ctx>, capabilities: &[Arc<dyn Capability>]) -> Named {
     let at = locations(error);
     if let Some(Followed(failure)) = error.downcast_ref() {
-        return Named { failure: failure.clone(), own: false, at };
+        return Named { failure: Box::new(failure.clone()), own: false, at };
     }
     let failure = error.downcast_ref::<Failure>().cloned();
     let failure = failure.or_else(|| capabilities.iter().find_map(|capability| capability.explain(error)));
     let failure = failure.unwrap_or_else(|| of_engine(error, store));
-    Named { failure, own: true, at }
+    Named { failure: Box::new(failure), own: true, at }
 }
 
 fn of_engine(error: &Error, store: &mut Store<Ctx>) -> Failure {

@@ -119,7 +119,7 @@ fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>,
 }
 
 fn own(failure: Failure) -> Named {
-    Named { failure, own: true, at: Vec::new() }
+    Named { failure: Box::new(failure), own: true, at: Vec::new() }
 }
 
 fn take_place(making: &Making<'_>) -> Result<Place, Failure> {

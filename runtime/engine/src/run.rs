@@ -69,7 +69,7 @@ impl Run {
     /// # Errors
     /// As [`Live::make`].
     pub(crate) fn lease(self: &Arc<Self>, node: NodeIndex, fuel: u64) -> Result<Lease, (Named, u64)> {
-        let internal = |failure| (Named { failure, own: true, at: Vec::new() }, 0);
+        let internal = |failure| (Named { failure: Box::new(failure), own: true, at: Vec::new() }, 0);
         if let Some(mut lease) = self.take_idle(node) {
             lend(&mut lease.live, fuel);
             return Ok(lease);

@@ -35,11 +35,11 @@ impl Reading {
 }
 
 impl Meter {
-    /// Counts a call that ended.
-    pub fn count(&self, fuel: u64, failed: bool) {
-        self.calls.fetch_add(1, Relaxed);
+    /// Adds calls that ended.
+    pub fn add(&self, calls: u64, failures: u64, fuel: u64) {
+        self.calls.fetch_add(calls, Relaxed);
+        self.failures.fetch_add(failures, Relaxed);
         self.fuel.fetch_add(fuel, Relaxed);
-        self.failures.fetch_add(u64::from(failed), Relaxed);
     }
 
     /// Takes a place for one more instance, or says that `max` exist already.

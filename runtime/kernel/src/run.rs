@@ -222,6 +222,7 @@ fn attempt<E: Executor>(executor: &E, tree: &Arc<Tree<E>>, entry: E::Entry, blam
         blame(tree);
         Err(internal())
     });
+    tree.settle();
     // The executor has ended the unit already, unless it was lost on the way.
     let mark = tree.end_unit(outcome.is_ok());
     let answer = outcome?;

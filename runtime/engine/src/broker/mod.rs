@@ -84,7 +84,7 @@ impl<'a> Crossing<'a> {
         let entered = self.run.tree.enter(self.link.provider, Called::Function(self.found))?;
         let outcome = way.cross(self, lent);
         charge(&mut way.caller(), leave(self.run, entered, lent, &outcome));
-        outcome.map(drop).map_err(|(named, _)| named.failure)
+        outcome.map(drop).map_err(|(named, _)| *named.failure)
     }
 
     /// The caller, as one who exchanges handles.
@@ -160,7 +160,7 @@ pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> was
     let lent = spendable(&caller).min(own);
     let outcome = destroy(&run, &entry, lent).map(|used| (false, used));
     charge(&mut caller, leave(&run, entered, lent, &outcome));
-    outcome.map(drop).map_err(|(named, _)| follow(named.failure))
+    outcome.map(drop).map_err(|(named, _)| follow(*named.failure))
 }
 
 /// Runs a resource's destructor in the instance that owns it. Answers with the fuel that it used.
@@ -194,5 +194,5 @@ pub(crate) fn leave(run: &Run, entered: Entered, lent: u64, outcome: &Ran<bool>)
 }
 
 fn own(failure: Failure) -> Named {
-    Named { failure, own: true, at: Vec::new() }
+    Named { failure: Box::new(failure), own: true, at: Vec::new() }
 }

@@ -15,7 +15,7 @@ pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arr
     let plan = crossing.lane.plan().ok_or_else(two_lanes)?;
     let arrived = arrive(plan);
     let exchange = match crossing.lane.handles {
-        true => Some(crossing.begin_exchange(&mut caller, &arrived)?),
+        true => Some(Box::new(crossing.begin_exchange(&mut caller, &arrived)?)),
         false => None,
     };
     let mut job = Job::new(plan, &**run, caller, &arrived, exchange)?;

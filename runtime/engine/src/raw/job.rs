@@ -46,7 +46,7 @@ pub(crate) struct Job<'j> {
     from: LowerContext<'j, Ctx>,
     encoding: Encoding,
     arrived: &'j Arrived,
-    exchange: Option<Exchange<'j>>,
+    exchange: Option<Box<Exchange<'j>>>,
     load: Load,
     out: Outcome,
 }
@@ -67,7 +67,8 @@ pub(crate) struct Outcome {
 #[derive(Default)]
 pub(super) struct Held {
     few: [u8; Held::FEW],
-    many: Vec<u8>,
+    /// More than few; none until then, so that what is moved about is small.
+    many: Option<Box<[u8]>>,
     len: usize,
 }
 
@@ -77,8 +78,7 @@ impl Held {
     fn make(&mut self, len: usize) -> &mut [u8] {
         self.len = len;
         if len > Self::FEW {
-            self.many = vec![0; len];
-            return &mut self.many;
+            return self.many.insert(vec![0; len].into());
         }
         self.few = [0; Self::FEW];
         self.few.get_mut(..len).unwrap_or_default()
@@ -86,7 +86,7 @@ impl Held {
 
     pub(super) fn bytes(&self) -> &[u8] {
         match self.len > Self::FEW {
-            true => &self.many,
+            true => self.many.as_deref().unwrap_or_default(),
             false => self.few.get(..self.len).unwrap_or_default(),
         }
     }
@@ -102,7 +102,7 @@ impl<'j> Job<'j> {
         toll: &'j dyn Toll,
         caller: StoreContextMut<'j, Ctx>,
         arrived: &'j Arrived,
-        exchange: Option<Exchange<'j>>,
+        exchange: Option<Box<Exchange<'j>>>,
     ) -> Result<Self> {
         let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
         let encoding = abi::encoding(from.options().string_encoding);
@@ -121,7 +121,7 @@ impl<'j> Job<'j> {
 
     /// How handles are exchanged, where there are any.
     pub(crate) fn exchange(&mut self) -> Option<&mut Exchange<'j>> {
-        self.exchange.as_mut()
+        self.exchange.as_deref_mut()
     }
 
     /// The caller's store.
@@ -161,7 +161,7 @@ impl<'j> Job<'j> {
         let leaves = if self.plan.handles { leaves(cx.types, ty) } else { Vec::new() };
         let encoding = abi::encoding(cx.options().string_encoding);
         let source = Source { memory: self.from.as_slice_mut(), encoding: self.encoding };
-        let mut target = Callee { cx, encoding, exchange: self.exchange.as_mut(), leaves };
+        let mut target = Callee { cx, encoding, exchange: self.exchange.as_deref_mut(), leaves };
         let params = &self.plan.params;
         match self.arrived.spilled {
             None => Copy { source, target: &mut target, held: &mut [] }.flat(params, &self.arrived.words, 0, to),
@@ -204,7 +204,8 @@ impl<'j> Job<'j> {
     /// Copies a checked result to the caller.
     fn receive(&mut self, found: &Found<'_>) -> Result<()> {
         let Outcome { word, held, late, .. } = &mut self.out;
-        let mut target = Caller { cx: &mut self.from, encoding: self.encoding, exchange: self.exchange.as_mut(), late };
+        let mut target =
+            Caller { cx: &mut self.from, encoding: self.encoding, exchange: self.exchange.as_deref_mut(), late };
         match found.at {
             At::Flat(words) => {
                 let copy = &mut Copy { source: found.source, target: &mut target, held: &mut [] };

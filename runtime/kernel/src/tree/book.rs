@@ -17,6 +17,18 @@ pub(super) struct Book {
     /// True from the moment of that failure until something else happens.
     pub(super) path_is_fresh: bool,
     pub(super) calls: u64,
+    /// What each module used, until it is added to its meter.
+    pub(super) used: Vec<Used>,
+}
+
+/// What one module used in a tree.
+#[derive(Debug)]
+pub(super) struct Used {
+    pub(super) node: NodeIndex,
+    pub(super) calls: u64,
+    pub(super) failures: u64,
+    /// Without that of the calls into others.
+    pub(super) fuel: u64,
 }
 
 /// A call that runs.
@@ -69,6 +81,19 @@ impl Book {
             self.done.push(open.mark(depth, Outcome::Ok));
         }
         self.open.push(open);
+    }
+
+    /// Counts a call that ended, for the meter of its module.
+    pub(super) fn count(&mut self, node: NodeIndex, fuel: u64, failed: bool) {
+        let failures = u64::from(failed);
+        match self.used.iter_mut().find(|used| used.node == node) {
+            Some(used) => {
+                used.calls += 1;
+                used.failures += failures;
+                used.fuel = used.fuel.saturating_add(fuel);
+            }
+            None => self.used.push(Used { node, calls: 1, failures, fuel }),
+        }
     }
 
     pub(super) fn close(

@@ -239,9 +239,7 @@ impl<E: Executor> Tree<E> {
         if let Some(above) = book.open.last_mut() {
             above.children_fuel = above.children_fuel.saturating_add(fuel);
         }
-        if let Some(node) = self.graph.node(open.node) {
-            node.meter.count(fuel.saturating_sub(open.children_fuel), !returned);
-        }
+        book.count(open.node, fuel.saturating_sub(open.children_fuel), !returned);
         book.close(&open, entered.depth, fuel, outcome, at, origin);
         drop(book);
         self.work.leave(entered.depth, stays);
@@ -270,13 +268,23 @@ impl<E: Executor> Tree<E> {
         Ok(())
     }
 
+    /// Adds what was used to the modules' meters. They are shared by all trees, so it is done once, at the end.
+    pub(crate) fn settle(&self) {
+        for used in std::mem::take(&mut self.book().used) {
+            if let Some(node) = self.graph.node(used.node) {
+                node.meter.add(used.calls, used.failures, used.fuel);
+            }
+        }
+    }
+
     /// Counts bytes that move between modules.
     ///
     /// # Errors
     /// `call.resource_limit`.
     pub fn move_bytes(&self, bytes: u64) -> Result<(), Failure> {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let used = before.saturating_add(bytes);
+        // A tree lives on one thread, so nobody else adds meanwhile; the bus need not be locked for it.
+        let used = self.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        self.bytes.store(used, Ordering::Relaxed);
         if used > self.ceilings.bytes_max {
             let failure = Failure::new(Code::CallResourceLimit, "the call tree moves too much data between modules");
             return Err(failure.with_limit("bytes_max", self.ceilings.bytes_max, used));
