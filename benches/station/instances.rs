@@ -16,7 +16,7 @@ const CALLS: usize = 500;
 /// Instances that are idle at one time; under the engine's `instances`.
 const IDLE: usize = 200;
 /// Long enough for so many calls to be asleep together.
-const SLEEP_MS: u64 = 1_000;
+const SLEEP_MS: u64 = 3_000;
 /// The stack of a call thread, as `smaps` shows it: it belongs to the thread and not to an instance.
 const STACK_KIB: f64 = 8.0 * 1024.0;
 

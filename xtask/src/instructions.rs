@@ -61,9 +61,10 @@ fn here(valgrind: &str) -> Value {
     })
 }
 
-/// Builds the bench and the station that compiles for it; answers where the bench is.
+/// Builds the bench and the station that compiles for it; answers where the bench is. Of the whole workspace, because
+/// the features of dependencies are then those that the tests have built.
 fn build() -> Result<PathBuf> {
-    let mut build = cargo(&["bench", "--no-run", "--locked", "--package", "station", "--bench", "instructions"]);
+    let mut build = cargo(&["bench", "--no-run", "--locked", "--workspace", "--bench", "instructions"]);
     build.args(["--profile", "dev", "--config", "profile.dev.opt-level=2", "--message-format=json-render-diagnostics"]);
     let output = build.stderr(Stdio::inherit()).output().context("starting cargo")?;
     ensure!(output.status.success(), "the bench does not build; cargo's messages are above");

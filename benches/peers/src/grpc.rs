@@ -2,6 +2,7 @@
 
 use crate::hops::Peer;
 use crate::http::two_workers;
+use crate::stats::{Moment, Took};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -9,7 +10,6 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::client::Grpc as Client;
@@ -54,11 +54,11 @@ impl Grpc {
         Ok(Self { runtime, client: Some(client) })
     }
 
-    fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Duration, Bytes)> {
+    fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Took, Bytes)> {
         let mut client = self.client.take().context("the channel is gone")?;
         let bytes = Bytes::copy_from_slice(bytes);
         let sending = self.runtime.spawn(async move {
-            let start = Instant::now();
+            let start = Moment::now();
             let mut last = Bytes::new();
             for _ in 0..times {
                 client.ready().await?;
@@ -79,11 +79,15 @@ impl Peer for Grpc {
         "gRPC over loopback"
     }
 
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         Ok(self.send(bytes, 1)?.1.to_vec())
     }
 
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
         Ok(self.send(bytes, times)?.0)
     }
 }

@@ -4,7 +4,7 @@ use crate::grpc::Grpc;
 use crate::http::Http;
 use crate::isolate::Isolate;
 use crate::plugin::{FromHost, FromPlugin};
-use crate::stats::{each_ns, median};
+use crate::stats::{Took, each_ns, median};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -21,15 +21,19 @@ pub trait Peer {
     fn name(&self) -> &'static str;
     /// Sends `bytes` once; answers what came back.
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>>;
-    /// Sends them so often; answers how long that took by the clock on the wall.
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration>;
+    /// Sends them so often; answers how long that took.
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took>;
+    /// True when a hop is waiting for another thread or process: then its cost is what passes on the wall, being woken
+    /// included. Others only compute, and processor time says it better.
+    fn waits(&self) -> bool;
 }
 
 struct Case {
     peer: usize,
     bytes: Vec<u8>,
     times: u64,
-    ns: Vec<f64>,
+    processor_ns: Vec<f64>,
+    wall_ns: Vec<f64>,
 }
 
 /// Measures all peers with all sizes, round by round.
@@ -52,12 +56,24 @@ pub fn measure(rounds: usize, plugin: &Path, isolate: Option<&str>) -> Result<Va
     for _ in 0..rounds {
         for case in &mut cases {
             let took = peers[case.peer].time(&case.bytes, case.times)?;
-            case.ns.push(each_ns(took, case.times));
+            case.processor_ns.push(each_ns(took.processor, case.times));
+            case.wall_ns.push(each_ns(took.wall, case.times));
         }
     }
-    let row = |case: &Case| json!({ "by": peers[case.peer].name(), "bytes": case.bytes.len(), "wall_ns": median(case.ns.clone()) });
-    let cases: Vec<Value> = cases.iter().map(row).collect();
+    let cases: Vec<Value> = cases.iter().map(|case| case.to_json(peers[case.peer].as_ref())).collect();
     Ok(json!({ "rounds": rounds, "cases": cases }))
+}
+
+impl Case {
+    fn to_json(&self, peer: &dyn Peer) -> Value {
+        json!({
+            "by": peer.name(),
+            "bytes": self.bytes.len(),
+            "ns": median(self.processor_ns.clone()),
+            "wall_ns": median(self.wall_ns.clone()),
+            "clock": if peer.waits() { "wall_ns" } else { "ns" },
+        })
+    }
 }
 
 /// Makes sure that the bytes come back, and finds out how many fit into a sample.
@@ -66,11 +82,11 @@ fn prepare(at: usize, peer: &mut dyn Peer, size: usize) -> Result<Case> {
     ensure!(peer.echo(&bytes)? == bytes, "{} changed {size} bytes", peer.name());
     let mut times = 1;
     let wanted = loop {
-        let took = peer.time(&bytes, times)?;
+        let took = peer.time(&bytes, times)?.wall;
         if took >= SAMPLE / 4 {
             break (SAMPLE.as_nanos() as f64 / each_ns(took, times)) as u64;
         }
         times *= 4;
     };
-    Ok(Case { peer: at, bytes, times: wanted.max(1), ns: Vec::new() })
+    Ok(Case { peer: at, bytes, times: wanted.max(1), processor_ns: Vec::new(), wall_ns: Vec::new() })
 }

@@ -1,6 +1,7 @@
 //! HTTP/1.1 over loopback: axum answers, hyper asks, one connection that is kept.
 
 use crate::hops::Peer;
+use crate::stats::{Moment, Took};
 use anyhow::{Context as _, Result};
 use axum::serve::ListenerExt as _;
 use axum::{Router, extract::DefaultBodyLimit, routing::post};
@@ -10,7 +11,6 @@ use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
@@ -36,11 +36,11 @@ impl Http {
     }
 
     /// On a worker of the runtime, as a service would be.
-    fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Duration, Bytes)> {
+    fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Took, Bytes)> {
         let mut client = self.client.take().context("the connection is gone")?;
         let bytes = Bytes::copy_from_slice(bytes);
         let sending = self.runtime.spawn(async move {
-            let start = Instant::now();
+            let start = Moment::now();
             let mut last = Bytes::new();
             for _ in 0..times {
                 last = echo(&mut client, bytes.clone()).await?;
@@ -58,11 +58,15 @@ impl Peer for Http {
         "HTTP/1.1 over loopback"
     }
 
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         Ok(self.send(bytes, 1)?.1.to_vec())
     }
 
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
         Ok(self.send(bytes, times)?.0)
     }
 }

@@ -4,10 +4,11 @@
 //! What the request itself costs is taken off.
 
 use crate::hops::Peer;
+use crate::stats::{Moment, Took};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Far more than a sample takes.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -25,11 +26,14 @@ impl Isolate {
     }
 
     /// Lets the caller call; answers what it says and how long it took.
-    fn ask(&self, bytes: usize, times: u64) -> Result<(String, Duration)> {
+    fn ask(&self, bytes: usize, times: u64, check: &str) -> Result<(String, Took)> {
         let mut stream = TcpStream::connect(&self.addr)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
-        let start = Instant::now();
-        write!(stream, "GET /?bytes={bytes}&times={times} HTTP/1.1\r\nhost: isolate\r\nconnection: close\r\n\r\n")?;
+        let start = Moment::now();
+        write!(
+            stream,
+            "GET /?bytes={bytes}&times={times}{check} HTTP/1.1\r\nhost: isolate\r\nconnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let took = start.elapsed();
@@ -46,13 +50,17 @@ impl Peer for Isolate {
 
     /// The caller compares the bytes itself.
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let (said, _) = self.ask(bytes.len(), 1)?;
+        let (said, _) = self.ask(bytes.len(), 1, "&check")?;
         ensure!(said.contains("faithful"), "the isolate said {said:?}");
         Ok(bytes.to_vec())
     }
 
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
-        let with = self.ask(bytes.len(), times)?.1;
-        Ok(with.saturating_sub(self.ask(bytes.len(), 0)?.1))
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
+        let with = self.ask(bytes.len(), times, "")?.1;
+        Ok(with.without(self.ask(bytes.len(), 0, "")?.1))
+    }
+
+    fn waits(&self) -> bool {
+        true
     }
 }

@@ -1,10 +1,10 @@
 //! Extism: plugins that take bytes and give bytes, through the host.
 
 use crate::hops::Peer;
+use crate::stats::{Moment, Took};
 use anyhow::{Result, ensure};
 use extism::{Manifest, PTR, Plugin, PluginBuilder, UserData, Wasm, host_fn};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// What one call of a plugin may send: its memory is only given back when the call ends.
 const BYTES_PER_CALL: u64 = 64 << 20;
@@ -41,12 +41,16 @@ impl Peer for FromHost {
         "Extism, host to plugin"
     }
 
+    fn waits(&self) -> bool {
+        false
+    }
+
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         self.0.call("echo", bytes)
     }
 
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
-        let start = Instant::now();
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
+        let start = Moment::now();
         for _ in 0..times {
             let came: &[u8] = self.0.call("echo", bytes)?;
             ensure!(came.len() == bytes.len(), "something was lost");
@@ -70,10 +74,10 @@ impl FromPlugin {
     }
 
     /// Lets the plugin send the bytes so often, in a loop of its own.
-    fn relay(&mut self, bytes: &[u8], times: u32) -> Result<Duration> {
+    fn relay(&mut self, bytes: &[u8], times: u32) -> Result<Took> {
         let mut input = times.to_le_bytes().to_vec();
         input.extend(bytes);
-        let start = Instant::now();
+        let start = Moment::now();
         let came: &[u8] = self.caller.call("relay", &input)?;
         let took = start.elapsed();
         ensure!(came == (bytes.len() as u64 * u64::from(times)).to_le_bytes(), "something was lost");
@@ -86,6 +90,10 @@ impl Peer for FromPlugin {
         "Extism, plugin to plugin"
     }
 
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// The plugin counts what comes back, so the bytes themselves are looked at where the host gets them.
     fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         self.relay(bytes, 1)?;
@@ -95,12 +103,12 @@ impl Peer for FromPlugin {
     }
 
     /// Without what entering the plugin costs.
-    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Duration> {
+    fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
         let most = (BYTES_PER_CALL / bytes.len() as u64).min(u64::from(u32::MAX));
-        let mut took = Duration::ZERO;
+        let mut took = Took::default();
         for begun in (0..times).step_by(most as usize) {
             let now = most.min(times - begun) as u32;
-            took += self.relay(bytes, now)?.saturating_sub(self.relay(bytes, 0)?);
+            took += self.relay(bytes, now)?.without(self.relay(bytes, 0)?);
         }
         Ok(took)
     }

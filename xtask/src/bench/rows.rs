@@ -25,27 +25,22 @@ pub(super) fn of_calls(call: &Value) -> Vec<Row> {
     list(call, "rows").iter().filter_map(row).collect()
 }
 
-/// Ours against each peer with the same bytes there and back, both by the clock on the wall.
+/// Ours against each peer with the same bytes there and back, both by the clock that the peer says: the one on the wall
+/// where a hop is waiting for somebody, processor time where it only computes.
 pub(super) fn of_hops(ours: &[Value], peers: &[Value]) -> Vec<Row> {
-    let row = |peer: &Value| {
-        let bytes = number(peer, "bytes")?;
-        let ours = ours
-            .iter()
-            .find(|case| text(case, "by") == OURS && number(case, "bytes") == Some(bytes) && is_echo(case))?;
-        let name = format!("call: {}", text(ours, "what"));
-        let goal = goal_of_hop(text(peer, "by"), bytes);
-        let mut row = Row::against(
-            (name, number(ours, "wall_ns")?),
-            (text(peer, "by"), number(peer, "wall_ns")?),
-            "ns",
-            Some(goal.unwrap_or(Goal::Faster(0.0))),
-        );
-        if goal.is_none() {
-            (row.goal, row.pass) = (None, None);
-        }
-        Some(row)
-    };
-    peers.iter().filter_map(row).collect()
+    peers.iter().filter_map(|peer| of_hop(ours, peer)).collect()
+}
+
+fn of_hop(ours: &[Value], peer: &Value) -> Option<Row> {
+    let bytes = number(peer, "bytes")?;
+    let is_same = |case: &&Value| text(case, "by") == OURS && number(case, "bytes") == Some(bytes) && is_echo(case);
+    let ours = ours.iter().find(is_same)?;
+    let clock = clock(peer);
+    let goal = goal_of_hop(text(peer, "by"), bytes);
+    let name = format!("call: {}", text(ours, "what"));
+    let mut row = Row::against((name, number(ours, clock)?), (text(peer, "by"), number(peer, clock)?), "ns", goal);
+    row.ratio = row.reference.map(|reference| reference / row.ours);
+    Some(row)
 }
 
 fn goal_of_hop(peer: &str, bytes: f64) -> Option<Goal> {
@@ -111,7 +106,7 @@ pub(super) fn lines(cases: &[Value]) -> Vec<Line> {
 fn line(cases: &[Value], by: &str) -> Line {
     let of_this = cases.iter().filter(|case| is_echo(case) && text(case, "by") == by);
     let mut points: Vec<_> =
-        of_this.filter_map(|case| Some((number(case, "bytes")?, number(case, "wall_ns")?))).collect();
+        of_this.filter_map(|case| Some((number(case, "bytes")?, number(case, clock(case))?))).collect();
     points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let name = match by {
         OURS => "Station, module to module",
@@ -124,7 +119,12 @@ fn line(cases: &[Value], by: &str) -> Line {
 
 /// Bytes that go there and come back. Peers do nothing else, and do not say so.
 fn is_echo(case: &Value) -> bool {
-    number(case, "wall_ns").is_some() && case.get("both_ways").and_then(Value::as_bool).unwrap_or(true)
+    number(case, clock(case)).is_some() && case.get("both_ways").and_then(Value::as_bool).unwrap_or(true)
+}
+
+/// Processor time for what says nothing else.
+fn clock(case: &Value) -> &str {
+    case.get("clock").and_then(Value::as_str).unwrap_or("ns")
 }
 
 fn number(value: &Value, key: &str) -> Option<f64> {
@@ -141,20 +141,24 @@ mod tests {
     use serde_json::json;
 
     fn ours(bytes: u32, both_ways: bool, ns: f64) -> Value {
-        json!({ "what": format!("{bytes} B"), "by": "brokered", "bytes": bytes, "both_ways": both_ways, "wall_ns": ns })
+        json!({ "what": format!("{bytes} B"), "by": "brokered", "bytes": bytes, "both_ways": both_ways, "ns": ns, "wall_ns": 2.0 * ns })
     }
 
     #[test]
     fn a_peer_is_held_against_the_same_bytes_there_and_back() {
-        let peer = json!({ "by": "HTTP/1.1 over loopback", "bytes": 64, "wall_ns": 100.0 });
-        let rows = of_hops(&[ours(64, false, 1.0), ours(1024, true, 1.0), ours(64, true, 2.0)], &[peer]);
-        assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].ratio, rows[0].pass), (Some(50.0), Some(true)));
+        let by_wall = json!({ "by": "HTTP/1.1 over loopback", "bytes": 64, "wall_ns": 200.0, "clock": "wall_ns" });
+        let by_processor = json!({ "by": "Extism, plugin to plugin", "bytes": 64, "ns": 8.0, "clock": "ns" });
+        let ours = [ours(64, false, 1.0), ours(1024, true, 1.0), ours(64, true, 2.0)];
+        let rows = of_hops(&ours, &[by_wall, by_processor]);
+        assert_eq!(
+            rows.iter().map(|row| (row.ratio, row.pass)).collect::<Vec<_>>(),
+            [(Some(50.0), Some(true)), (Some(4.0), Some(false))]
+        );
     }
 
     #[test]
     fn a_peer_without_goal_has_a_ratio_all_the_same() {
-        let peer = json!({ "by": "workerd", "bytes": 64, "wall_ns": 100.0 });
+        let peer = json!({ "by": "workerd", "bytes": 64, "ns": 100.0 });
         let rows = of_hops(&[ours(64, true, 2.0)], &[peer]);
         assert_eq!((rows[0].ratio, rows[0].pass, rows[0].goal.clone()), (Some(50.0), None, None));
     }
