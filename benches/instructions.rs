@@ -17,6 +17,7 @@ mod shared;
 
 use serde_json::{Value, json};
 use shared::{Host, module};
+use station_host::EngineSettings;
 use station_model::Mode::Reused;
 use std::hint::black_box;
 use std::path::Path;
@@ -36,6 +37,9 @@ const SOURCE: &str = "payload-source";
 const CLERK: &str = "payload-clerk";
 /// What the cases need. The composed modules are for others.
 const MODULES: [&str; 4] = [SOURCE, "payload-sink", CLERK, "payload-rows"];
+
+/// Each reserves gigabytes of addresses, and valgrind has fewer of those.
+const INSTANCES: u32 = 4;
 
 /// So many turns that the rest of a call tree is lost in the difference, and few enough for a minute under callgrind.
 const CASES: [Case; 7] = [
@@ -63,7 +67,9 @@ fn main() {
     }
     // Code compiled before: the compiler is not what is measured.
     let cache = std::env::var_os("STATION_BENCH_CACHE").expect("the folder of compiled code");
-    let host = Host::small(MODULES.map(|name| module(name, name, Reused)).to_vec(), Some(Path::new(&cache)));
+    let engine = EngineSettings { instances_max: INSTANCES, ..EngineSettings::default() };
+    let modules = MODULES.map(|name| module(name, name, Reused)).to_vec();
+    let host = Host::start_with(engine, modules, Some(Path::new(&cache)));
     assert_eq!(host.ask(SOURCE, "fixture:payload/source#faithful", vec![json!(1_000)]), Some(Value::Bool(true)));
     for case in &CASES {
         // Instances are made and memories grown before anything counts.

@@ -27,22 +27,18 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a station with these modules, which it compiles unless their code is in `cache`.
     pub(crate) fn start(modules: Vec<ModuleSpec>, cache: Option<&Path>) -> Self {
-        Self::with(modules, cache, EngineSettings::default())
+        Self::start_with(EngineSettings::default(), modules, cache)
     }
 
-    /// The same for a program under a tracer, which has less address space to give.
-    pub(crate) fn small(modules: Vec<ModuleSpec>, cache: Option<&Path>) -> Self {
-        Self::with(modules, cache, EngineSettings { instances_max: 4, ..EngineSettings::default() })
-    }
-
-    fn with(modules: Vec<ModuleSpec>, cache: Option<&Path>, engine: EngineSettings) -> Self {
+    /// The same with another engine.
+    pub(crate) fn start_with(engine: EngineSettings, modules: Vec<ModuleSpec>, cache: Option<&Path>) -> Self {
         let data = TempDir::new().expect("a folder for the station");
         let runtime = Runtime::new().expect("a runtime");
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = Settings {
             admin: any_port,
             gateway: any_port,
-            limits: Limits { instances_max: LIMITS.instances_max.min(engine.instances_max), ..LIMITS },
+            limits: LIMITS,
             engine,
             call_threads_max: 250,
             // A bench under a tracer is slow, and nobody else waits for its write lock.

@@ -13,10 +13,10 @@ const NOTHING: &str = "fixture:plain/echo#nothing";
 const SLEEP: &str = "fixture:time-sleep/time#sleep";
 /// Calls of each kind in one round.
 const CALLS: usize = 500;
-/// Instances that are idle at one time; under the engine's `instances`.
-const IDLE: usize = 200;
+/// Instances that are idle at one time: a module gets three quarters of the call threads.
+const IDLE: usize = 100;
 /// Long enough for so many calls to be asleep together.
-const SLEEP_MS: u64 = 3_000;
+const SLEEP_MS: u64 = 2_000;
 /// The stack of a call thread, as `smaps` shows it: it belongs to the thread and not to an instance.
 const STACK_KIB: f64 = 8.0 * 1024.0;
 

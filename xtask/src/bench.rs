@@ -202,7 +202,7 @@ impl Found {
                 names.iter().map(|name| Ok(format!("{name} {}", tools::locked(name)?))).collect();
             Ok(each?.join(", "))
         };
-        let one_process = "client and server in one process, two workers, one connection, TCP_NODELAY";
+        let one_process = "client and server in one process, a worker each, one connection, TCP_NODELAY";
         let extism = "no fuel, no timeout, bytes through its own memory; a loop inside the caller";
         for (name, crates, settings) in [
             ("HTTP", &["axum", "hyper"][..], one_process),

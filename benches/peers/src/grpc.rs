@@ -1,7 +1,7 @@
 //! Unary gRPC over loopback by tonic, one channel. The service is written by hand, so that nothing needs protoc.
 
 use crate::hops::Peer;
-use crate::http::two_workers;
+use crate::http::workers;
 use crate::stats::{Moment, Took};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -33,25 +33,28 @@ struct Payload {
 
 type Codec = ProstCodec<Payload, Payload>;
 
-/// A server and a client in this process, on two workers.
+/// A server and a client in this process, each on a worker of its own, as two services are.
 pub struct Grpc {
     runtime: Runtime,
+    _server: Runtime,
     client: Option<Client<Channel>>,
 }
 
 impl Grpc {
     pub fn start() -> Result<Self> {
-        let runtime = two_workers()?;
-        let channel = runtime.block_on(async {
+        let (server, runtime) = (workers(1)?, workers(1)?);
+        let addr = server.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let addr = listener.local_addr()?;
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            let server = tonic::transport::Server::builder().add_service(Echo);
-            tokio::spawn(server.serve_with_incoming(incoming));
-            anyhow::Ok(Endpoint::from_shared(format!("http://{addr}"))?.tcp_nodelay(true).connect().await?)
+            let echo = tonic::transport::Server::builder().add_service(Echo);
+            tokio::spawn(echo.serve_with_incoming(incoming));
+            anyhow::Ok(addr)
         })?;
+        let endpoint = Endpoint::from_shared(format!("http://{addr}"))?.tcp_nodelay(true);
+        let channel = runtime.block_on(endpoint.connect())?;
         let client = Client::new(channel).max_decoding_message_size(BYTES_MAX);
-        Ok(Self { runtime, client: Some(client) })
+        Ok(Self { runtime, _server: server, client: Some(client) })
     }
 
     fn send(&mut self, bytes: &[u8], times: u64) -> Result<(Took, Bytes)> {

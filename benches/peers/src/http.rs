@@ -14,25 +14,27 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-/// A server and a client in this process, on two workers.
+/// A server and a client in this process, each on a worker of its own, as two services are.
 pub struct Http {
     runtime: Runtime,
+    _server: Runtime,
     client: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Http {
     pub fn start() -> Result<Self> {
-        let runtime = two_workers()?;
-        let client = runtime.block_on(async {
+        let (server, runtime) = (workers(1)?, workers(1)?);
+        let addr = server.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let addr = listener.local_addr()?;
             let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
             let echo =
                 Router::new().route("/echo", post(|body: Bytes| async { body })).layer(DefaultBodyLimit::disable());
             tokio::spawn(async { axum::serve(listener, echo).await });
-            connect(addr).await
+            anyhow::Ok(addr)
         })?;
-        Ok(Self { runtime, client: Some(client) })
+        let client = runtime.block_on(connect(addr))?;
+        Ok(Self { runtime, _server: server, client: Some(client) })
     }
 
     /// On a worker of the runtime, as a service would be.
@@ -71,9 +73,9 @@ impl Peer for Http {
     }
 }
 
-/// As many as the machine has that the table is made on.
-pub fn two_workers() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+/// A runtime with so many threads.
+pub fn workers(threads: usize) -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
 }
 
 async fn connect(addr: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {

@@ -1,6 +1,6 @@
 //! Requests per second of HTTP servers, in turn, by one load generator.
 
-use crate::http::two_workers;
+use crate::http::workers;
 use crate::load::Load;
 use crate::stats::{median, percentile};
 use anyhow::Result;
@@ -13,7 +13,7 @@ const ROUND: Duration = Duration::from_millis(700);
 
 /// Asks each server for a while, round by round.
 pub fn measure(rounds: usize, urls: &[&str]) -> Result<Value> {
-    let runtime = two_workers()?;
+    let runtime = workers(2)?;
     let mut servers = urls.iter().map(|url| Load::connect(&runtime, url, CONNECTIONS)).collect::<Result<Vec<_>>>()?;
     for server in &mut servers {
         server.run(&runtime, ROUND)?;

@@ -4,7 +4,7 @@
 //! once with one connection for all; the better of the two is the reference. With it the cost of a flush is measured:
 //! on a disk that does not wait for its flushes there is nothing to share.
 
-use crate::http::two_workers;
+use crate::http::workers;
 use crate::load::{Answers, Load};
 use crate::stats::{median, percentile};
 use anyhow::{Result, ensure};
@@ -27,7 +27,7 @@ type Side<'a> = Box<dyn FnMut() -> Result<Answers> + 'a>;
 
 /// All sides, round by round.
 pub fn measure(rounds: usize, folder: &Path, url: &str) -> Result<Value> {
-    let runtime = two_workers()?;
+    let runtime = workers(2)?;
     let own: Vec<_> = (0..CALLERS).map(|_| connect(&folder.join("each.db"))).collect::<Result<_>>()?;
     let own: Vec<_> = own.into_iter().map(Mutex::new).collect();
     let shared = [Mutex::new(connect(&folder.join("shared.db"))?)];
