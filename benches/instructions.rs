@@ -57,7 +57,7 @@ const fn of_source(name: &'static str, function: &'static str, arguments: &'stat
 }
 
 const fn of_clerk(name: &'static str, function: &'static str) -> Case {
-    Case { name, module: CLERK, function, arguments: &[], few: 10, many: 110 }
+    Case { name, module: CLERK, function, arguments: &[], few: 40, many: 440 }
 }
 
 fn main() {
@@ -71,6 +71,10 @@ fn main() {
     let modules = MODULES.map(|name| module(name, name, Reused)).to_vec();
     let host = Host::start_with(engine, modules, Some(Path::new(&cache)));
     assert_eq!(host.ask(SOURCE, "fixture:payload/source#faithful", vec![json!(1_000)]), Some(Value::Bool(true)));
+    // What a station still does for a moment after its start is not counted.
+    for case in CASES.iter().chain(&CASES) {
+        case.run(&host, case.many);
+    }
     for case in &CASES {
         // Instances are made and memories grown before anything counts.
         case.run(&host, case.few);

@@ -20,6 +20,17 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).unwrap();
 /// Largest linear memory: what the pool reserves a place for.
 pub(crate) const MEMORY_BYTES_MAX: u64 = 256 << 20;
 
+/// Instructions that compiled code does without.
+const TOO_NEW: [&str; 7] = [
+    "has_avx512f",
+    "has_avx512dq",
+    "has_avx512vl",
+    "has_avx512vbmi",
+    "has_avx512bitalg",
+    "has_avx512vnni",
+    "has_avx_vnni",
+];
+
 /// Sizes of the pool of instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolSize {
@@ -77,10 +88,25 @@ fn config(place: Place) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(true)
         .operator_cost(operator_cost());
+    without_avx512(&mut config);
     if let Place::Pool(size) = place {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(size)));
     }
     config
+}
+
+/// Has code compiled without AVX-512, which WebAssembly's 128 bits hardly gain from. Code from the cache then runs on
+/// processors with and without it, and under tools that do not know it.
+#[expect(unsafe_code, reason = "flags of the code generator; see the proof inside")]
+fn without_avx512(config: &mut Config) {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    for flag in TOO_NEW {
+        // SAFETY: a flag can be unsound by promising what the processor lacks. These take instructions away: whatever
+        // runs with them runs without them.
+        unsafe { config.cranelift_flag_set(flag, "false") };
+    }
 }
 
 fn operator_cost() -> OperatorCost {
