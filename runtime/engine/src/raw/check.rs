@@ -34,6 +34,9 @@ pub(super) struct Load {
 }
 
 impl<'m> Source<'m> {
+    /// For values that lead to no memory.
+    pub(super) const NOWHERE: Source<'static> = Source { memory: &[], encoding: Encoding::Utf8 };
+
     /// `len` bytes at `at`.
     pub(super) fn bytes(&self, at: usize, len: usize) -> Result<&'m [u8]> {
         let end = at.checked_add(len);

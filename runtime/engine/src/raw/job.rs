@@ -105,10 +105,15 @@ impl<'j> Job<'j> {
         exchange: Option<Box<Exchange<'j>>>,
     ) -> Result<Self> {
         let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
-        let encoding = abi::encoding(from.options().string_encoding);
+        // What leads to no memory needs none; asking wasmtime for it is a part of what a scalar call costs.
+        let points = plan.params_point || plan.result_points;
+        let encoding = if points { abi::encoding(from.options().string_encoding) } else { Encoding::Utf8 };
         let bytes_max = toll.bytes_max();
         let mut load = Load { bytes: plan.params.size as u64, bytes_max, ..Load::default() };
-        let source = Source { memory: from.as_slice_mut(), encoding };
+        let source = match plan.params_point {
+            true => Source { memory: from.as_slice_mut(), encoding },
+            false => Source::NOWHERE,
+        };
         match arrived.spilled {
             None => check::flat(&plan.params, source, &arrived.words, &mut load)?,
             Some(at) => {
@@ -159,8 +164,13 @@ impl<'j> Job<'j> {
     /// Writes the arguments for the callee.
     pub(super) fn lower<T>(&mut self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, to: &mut [u64]) -> Result<()> {
         let leaves = if self.plan.handles { leaves(cx.types, ty) } else { Vec::new() };
-        let encoding = abi::encoding(cx.options().string_encoding);
-        let source = Source { memory: self.from.as_slice_mut(), encoding: self.encoding };
+        let (encoding, source) = match self.plan.params_point {
+            true => {
+                let encoding = abi::encoding(cx.options().string_encoding);
+                (encoding, Source { memory: self.from.as_slice_mut(), encoding: self.encoding })
+            }
+            false => (Encoding::Utf8, Source::NOWHERE),
+        };
         let mut target = Callee { cx, encoding, exchange: self.exchange.as_deref_mut(), leaves };
         let params = &self.plan.params;
         match self.arrived.spilled {
@@ -177,8 +187,11 @@ impl<'j> Job<'j> {
     pub(super) fn lift(&mut self, cx: &mut LiftContext<'_>, ty: InterfaceType, word: Option<&ValRaw>) -> Result<()> {
         let Some(result) = &self.plan.result else { return Ok(()) };
         let word = word.ok_or_else(|| super::abi("a result is missing"))?;
-        let encoding = abi::encoding(cx.options().string_encoding);
-        let found = Found { source: Source { memory: cx.memory(), encoding }, node: result, at: self.answer(word) };
+        let source = match self.plan.result_points {
+            true => Source { memory: cx.memory(), encoding: abi::encoding(cx.options().string_encoding) },
+            false => Source::NOWHERE,
+        };
+        let found = Found { source, node: result, at: self.answer(word) };
         let mut load = Load { bytes: result.size as u64, bytes_max: self.load.bytes_max, ..Load::default() };
         found.check(&mut load)?;
         if let Some(exchange) = &mut self.exchange {

@@ -20,6 +20,10 @@ pub(crate) struct Plan {
     pub(super) result: Option<Node>,
     /// The width of a result that is returned flat; none when there is none or it goes through memory.
     pub(super) flat_result: Option<Width>,
+    /// True when parameters lead to memory: they are spilled, or have text or lists.
+    pub(super) params_point: bool,
+    /// True when the result is in memory, or leads there.
+    pub(super) result_points: bool,
     /// True when the result is a `result`, so that its first byte says whether the call was refused.
     pub(super) refuses: bool,
     /// True when a handle is somewhere in the signature.
@@ -100,6 +104,8 @@ impl Plan {
             widths.into_boxed_slice()
         };
         Ok(Self {
+            params_point: params.flats > FLAT_PARAMS_MAX || params.points(),
+            result_points: result.as_ref().is_some_and(|node| node.flats > FLAT_RESULTS_MAX || node.points()),
             flat_params: (params.flats <= FLAT_PARAMS_MAX).then(|| widths(&params)),
             flat_result: result
                 .as_ref()
@@ -119,6 +125,16 @@ impl Plan {
 }
 
 impl Node {
+    /// True when a value leads to other places in memory.
+    fn points(&self) -> bool {
+        match &self.shape {
+            Shape::String | Shape::List(_) => true,
+            Shape::Record(fields) => fields.iter().any(|field| field.node.points()),
+            Shape::Variant(variant) => variant.cases.iter().flatten().any(Self::points),
+            _ => false,
+        }
+    }
+
     /// Appends the width of each flat value.
     fn widths(&self, to: &mut Vec<Width>) {
         match &self.shape {
