@@ -3,7 +3,7 @@
 use crate::unit_of_work::{CALLER, both, pair, there};
 use crate::{started, station};
 use serde_json::json;
-use station_testkit::{Cache, Station};
+use station_testkit::{Cache, Station, until};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -26,6 +26,15 @@ fn restored(from: &Station, file: &Path) -> Station {
     let station = station().cache(Cache::Own).stopped();
     from.cli(&["restore", shown(file), "--data", shown(&station.data())]).ok();
     station
+}
+
+/// Waits until a station without compiled code has made it again: it serves meanwhile, on a busy machine for a while.
+fn compiled(station: &Station) {
+    until("every module is compiled again", || {
+        let list = station.get("/v1/modules");
+        let modules = list["modules"].as_array().expect("a list");
+        modules.iter().all(|module| module["state"] != "broken").then_some(())
+    });
 }
 
 #[test]
@@ -52,6 +61,7 @@ fn a_backup_under_load_is_a_consistent_prefix() {
     for (before, file, after) in backups {
         let mut again = restored(&station, &file);
         again.start();
+        compiled(&again);
         let (caller, runner) = there(&again);
         assert_eq!(caller, runner, "both modules have what both have written");
         assert!(
@@ -74,6 +84,7 @@ fn a_restored_station_serves_the_same_with_a_new_first_token() {
         assert!(station.data().join(secret).exists() && !again.data().join(secret).exists(), "{secret}");
     }
     again.start();
+    compiled(&again);
     let modules = |of: &Station| {
         let mut list = of.get("/v1/modules");
         // What was counted since the start of each.
@@ -109,6 +120,7 @@ fn a_backup_of_a_stopped_station_is_the_same() {
     station.cli(&args).ok();
     let mut again = restored(&station, &file);
     again.start();
+    compiled(&again);
     assert_eq!(there(&again), (1, 1));
 }
 

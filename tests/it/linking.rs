@@ -323,8 +323,8 @@ fn the_graph_shows_who_provides_what_to_whom() {
 #[test]
 fn the_operator_can_have_the_dynamic_lane() {
     let station = station().config("engine: { lane: dynamic }").start();
-    station.upload_with("alpha", "", &answering(1)).ok();
-    station.upload_with("relay", "", &relaying(API)).ok();
+    station.upload("alpha", &answering(1)).ok();
+    station.upload("relay", &relaying(API)).ok();
     let link = station.get("/v1/graph")["links"][0].clone();
     assert_eq!((&link["lane"], &link["provider"]), (&json!("dynamic"), &json!("alpha")));
     assert!(link["lane_reason"].as_str().unwrap().contains("the operator wants it"), "{link}");
