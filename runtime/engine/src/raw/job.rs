@@ -109,17 +109,15 @@ impl<'j> Job<'j> {
         let points = plan.params_point || plan.result_points;
         let encoding = if points { abi::encoding(from.options().string_encoding) } else { Encoding::Utf8 };
         let bytes_max = toll.bytes_max();
-        let mut load = Load { bytes: plan.params.size as u64, bytes_max, ..Load::default() };
+        let mut load = Load { bytes_max, ..Load::default() };
+        load.part(plan.params.size as u64)?;
         let source = match plan.params_point {
             true => Source { memory: from.as_slice_mut(), encoding },
             false => Source::NOWHERE,
         };
         match arrived.spilled {
             None => check::flat(&plan.params, source, &arrived.words, &mut load)?,
-            Some(at) => {
-                load.part(plan.params.size as u64)?;
-                check::in_memory(&plan.params, source, at, &mut load)?;
-            }
+            Some(at) => check::in_memory(&plan.params, source, at, &mut load)?,
         }
         Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out: Outcome::default() })
     }
@@ -192,7 +190,8 @@ impl<'j> Job<'j> {
             false => Source::NOWHERE,
         };
         let found = Found { source, node: result, at: self.answer(word) };
-        let mut load = Load { bytes: result.size as u64, bytes_max: self.load.bytes_max, ..Load::default() };
+        let mut load = Load { bytes_max: self.load.bytes_max, ..Load::default() };
+        load.part(result.size as u64)?;
         found.check(&mut load)?;
         if let Some(exchange) = &mut self.exchange {
             exchange.take_result(cx, ty, &found.at)?;
@@ -265,7 +264,6 @@ impl Found<'_> {
             }
             At::Memory(at) => {
                 self.source.bytes(*at, self.node.size)?;
-                load.part(self.node.size as u64)?;
                 check::in_memory(self.node, self.source, *at, load)
             }
         }
