@@ -10,6 +10,8 @@
 //! - *composed*: the same two components in one, without a broker, on the same station.
 //! - *host to guest*: wasmtime's typed call of the same function of `payload-sink`, with the station's settings.
 //! - *both crossings*: a call from host to guest and one from guest to host; a brokered call crosses the border twice.
+//! - *one in the other*: the same two crossings as a brokered call makes them, the one while the other is open, between
+//!   two stores, by a host function that does nothing else.
 //! - *memcpy*: of the same bytes, as often as they must be copied.
 //!
 //! Loops run inside the guest, so that a turn is exactly one call from module to module.
@@ -92,7 +94,10 @@ fn cases() -> Vec<Case> {
             add(Contender::HostToGuest, timed);
         }
         match payload.bytes() {
-            None => add(Contender::BothCrossings, plain.both_crossings()),
+            None => {
+                add(Contender::BothCrossings, plain.both_crossings());
+                add(Contender::OneInsideTheOther, plain.one_inside_the_other());
+            }
             // Of strings and records the copying is the least.
             Some(_) if matches!(payload, Payload::Text(_) | Payload::Record) => {}
             Some(_) => add(Contender::Memcpy, memory::memcpy(payload)),

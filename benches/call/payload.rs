@@ -57,6 +57,7 @@ pub(crate) enum Contender {
     Composed,
     HostToGuest,
     BothCrossings,
+    OneInsideTheOther,
     OneCall,
     Memcpy,
 }
@@ -136,6 +137,7 @@ impl Contender {
             Self::Composed => "composed",
             Self::HostToGuest => "host to guest",
             Self::BothCrossings => "both crossings",
+            Self::OneInsideTheOther => "one in the other",
             Self::OneCall => "one brokered call",
             Self::Memcpy => "memcpy",
         }

@@ -17,9 +17,11 @@ pub(crate) struct Plain {
     source: Component,
 }
 
+type Add = TypedFunc<(u32, u32), (u32,)>;
+
 /// One of them, instantiated.
-struct Guest {
-    store: Store<()>,
+struct Guest<T: 'static = ()> {
+    store: Store<T>,
     instance: Instance,
     interface: &'static str,
 }
@@ -47,7 +49,7 @@ impl Plain {
         let timed: Timed = match payload {
             Payload::Deep | Payload::Record => return None,
             Payload::Add => Box::new(move |times| {
-                let add = sink.function::<(u32, u32), (u32,)>("add");
+                let add: Add = sink.function("add");
                 time(times, || add.call(&mut sink.store, (1, 2)).expect("it adds"))
             }),
             Payload::Text(_) => Box::new(move |times| {
@@ -78,28 +80,46 @@ impl Plain {
         let mut linker = Linker::new(&self.engine);
         let add = |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| Ok((a.wrapping_add(b),));
         linker.instance(SINK).and_then(|mut sink| sink.func_wrap("add", add)).expect("a host function");
-        let mut source = Guest::new(linker, &self.source, SOURCE);
-        Box::new(move |times| {
-            let looped = source.function::<(u32,), (u64,)>("loop-add");
-            let times = u32::try_from(times).expect("so many calls in one loop");
-            time(1, || looped.call(&mut source.store, (times,)).expect("it loops"))
-        })
+        Guest::new(linker, &self.source, SOURCE, ()).looping()
+    }
+
+    /// A guest calls the host, which calls the `add` of a guest in a store of its own: the way of a brokered call,
+    /// without a broker. Nothing is looked up, lent, charged or limited.
+    pub(crate) fn one_inside_the_other(&self) -> Timed {
+        let mut sink = self.sink();
+        let add: Add = sink.function("add");
+        let mut linker = Linker::new(&self.engine);
+        let pass_on = |mut caller: StoreContextMut<'_, (Guest, Add)>, numbers: (u32, u32)| {
+            let (sink, add) = caller.data_mut();
+            add.call(&mut sink.store, numbers)
+        };
+        linker.instance(SINK).and_then(|mut sink| sink.func_wrap("add", pass_on)).expect("a host function");
+        Guest::new(linker, &self.source, SOURCE, (sink, add)).looping()
     }
 
     fn sink(&self) -> Guest {
-        Guest::new(Linker::new(&self.engine), &self.sink, SINK)
+        Guest::new(Linker::new(&self.engine), &self.sink, SINK, ())
     }
 }
 
-impl Guest {
+impl<T: Send> Guest<T> {
     /// With imports that trap where `linker` has nothing: the guests name WASI but never call it.
-    fn new(mut linker: Linker<()>, component: &Component, interface: &'static str) -> Self {
+    fn new(mut linker: Linker<T>, component: &Component, interface: &'static str, data: T) -> Self {
         linker.define_unknown_imports_as_traps(component).expect("the rest of the imports");
-        let mut store = Store::new(component.engine(), ());
+        let mut store = Store::new(component.engine(), data);
         store.set_epoch_deadline(u64::MAX / 2);
         store.set_fuel(u64::MAX).expect("fuel is on");
         let instance = linker.instantiate(&mut store, component).expect("an instance");
         Self { store, instance, interface }
+    }
+
+    /// It calls `add` of whoever provides it, in a loop.
+    fn looping(mut self) -> Timed {
+        Box::new(move |times| {
+            let looped = self.function::<(u32,), (u64,)>("loop-add");
+            let times = u32::try_from(times).expect("so many calls in one loop");
+            time(1, || looped.call(&mut self.store, (times,)).expect("it loops"))
+        })
     }
 
     /// A function of its interface, ready to be called with all the fuel there is.
