@@ -1,7 +1,7 @@
 //! What happens when a module fails: to itself, to its caller, to its neighbours, and what the operator finds.
 
-use crate::started;
-use crate::text::{API, relaying};
+use crate::text::{API, RUN, exporting, relaying};
+use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::{Station, component, until};
 use std::time::{Duration, Instant};
@@ -187,6 +187,41 @@ fn the_fuel_of_a_call_can_be_limited_and_calling_others_buys_no_more() {
     assert!((2_000_000..=3_000_000).contains(&used), "{used} of 3,000,000 were used");
     station.cli(&["call", "fail-callee", &format!("{CALLEE}ok"), "(1)", "--fuel", "1"]).problem("call.out_of_fuel");
     assert_eq!(station.cli(&["call", "fail-callee", &format!("{CALLEE}ok"), "(1)", "--fuel", "1_000_000"]).result(), 1);
+}
+
+#[test]
+fn a_caller_that_cannot_pay_for_an_answer_is_not_asked_to_make_room_for_it() {
+    let giving = "probe:probe/giving@0.1.0";
+    let mebibyte = r#"(memory (export "memory") 17)
+        (func (export "run") (result i32) (i32.store (i32.const 4) (i32.const 1048576)) (i32.const 0))"#;
+    let station = station().start();
+    let giver = exporting(giving, "(result (list u8))", mebibyte, r#"(memory (core memory $i "memory"))"#);
+    station.upload("giver", &giver).ok();
+    station.upload("taker", &taking_without_room(giving)).ok();
+    let take = |fuel: u64| station.call_with("taker", json!({"function": RUN, "args": [0], "fuel": fuel}));
+    take(20_000).problem("call.out_of_fuel");
+    take(1_000_000).problem("call.trap");
+}
+
+/// A component that asks for a list of bytes, and traps when it is to make room for it.
+fn taking_without_room(from: &str) -> Vec<u8> {
+    component(&format!(
+        r#"(component
+             (import "{from}" (instance $giver (export "run" (func (result (list u8))))))
+             (core module $room
+               (memory (export "memory") 1)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+             (core instance $room (instantiate $room))
+             (core func $take (canon lower (func $giver "run")
+               (memory (core memory $room "memory")) (realloc (core func $room "realloc"))))
+             (core module $m
+               (import "giver" "take" (func $take (param i32)))
+               (func (export "run") (param i32) (result i32) (call $take (i32.const 0)) (i32.const 7)))
+             (core instance $i (instantiate $m (with "giver" (instance (export "take" (func $take))))))
+             (func $run (param "n" u32) (result u32) (canon lift (core func $i "run")))
+             (instance $api (export "run" (func $run)))
+             (export "{API}" (instance $api)))"#
+    ))
 }
 
 #[test]

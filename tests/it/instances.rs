@@ -1,10 +1,10 @@
-//! How long an instance lives where the operator says `instances: { mode: reused }`, and that a kept one is in nobody's
-//! way.
+//! How long an instance lives where the operator says `instances: { mode: reused }`, spares where not, and that an idle
+//! one is in nobody's way.
 
 use crate::station;
 use crate::text::{API, RUN, answering, probe, relaying};
 use serde_json::json;
-use station_testkit::Station;
+use station_testkit::{Station, component, until};
 
 /// A component whose `run` answers how often it was called with 0, and traps for any other number.
 fn counting() -> Vec<u8> {
@@ -81,4 +81,98 @@ fn where_the_engine_is_full_of_kept_instances_the_longest_idle_gives_way() {
     counts(&station, "one", 3, "the one that was used last is still there");
     counts(&station, "two", 1, "the one that was idle longest had to go");
     station.is_alive();
+}
+
+/// The instances of a module that exist now, by the metrics.
+fn existing(station: &Station, module: &str) -> u64 {
+    let metrics = station.request("GET", "/metrics").send().text();
+    let line =
+        metrics.lines().find_map(|line| line.strip_prefix(&format!("station_instances{{module=\"{module}\"}} ")));
+    line.expect("a gauge of the module").parse().unwrap()
+}
+
+/// A station where this component is `one` and has room for a single instance: a call that does not get the spare
+/// finds no place.
+fn with_room_for_one(component: &[u8]) -> Station {
+    let station = station().config("modules:\n  one:\n    limits: { instances: 1 }\n").start();
+    station.upload("one", component).ok();
+    station
+}
+
+fn spare(station: &Station) {
+    until("a spare", || (existing(station, "one") == 1).then_some(()));
+}
+
+#[test]
+fn a_spare_is_made_ahead_and_has_never_worked_for_anybody() {
+    let station = with_room_for_one(&counting());
+    assert_eq!(existing(&station, "one"), 0, "nobody has called it");
+    for _ in 0..3 {
+        counts(&station, "one", 1, "its memory is as fresh as that of one made for the call");
+        spare(&station);
+    }
+    station.upload("one", &answering(7)).ok();
+    counts(&station, "one", 7, "a spare of the revision before is not called, and takes no place");
+    spare(&station);
+    let limits = station.request("PUT", "/v1/modules/one/limits").json(&json!({"fuel": 1_000_000})).send();
+    assert_eq!(limits.status, 200, "{}", limits.text());
+    counts(&station, "one", 7, "nor is one with the limits before");
+}
+
+#[test]
+fn whoever_gets_a_spare_pays_for_its_start() {
+    let busy = probe(
+        r#"(func $start (local $n i32)
+             (loop $again
+               (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100000)))))
+           (start $start)
+           (func (export "run") (param i32) (result i32) (i32.const 7))"#,
+    );
+    let station = with_room_for_one(&busy);
+    let fuel = || station.call("one", RUN, "(0)").ok()["call"]["fuel"].as_u64().unwrap();
+    let first = fuel();
+    assert!(first > 100_000, "{first}");
+    for _ in 0..3 {
+        spare(&station);
+        assert_eq!(fuel(), first);
+    }
+    let answer = station.call_with("one", json!({"function": RUN, "args": [0], "fuel": first / 2}));
+    answer.problem("call.out_of_fuel");
+}
+
+#[test]
+fn a_module_whose_start_asks_for_its_call_gets_no_spares() {
+    let station = station().start();
+    station.upload("one", &logging_at_start()).ok();
+    for _ in 0..4 {
+        let answer = station.call("one", RUN, "(0)").ok();
+        let lines = station.cli(&["logs", "one"]).ok()["lines"].clone();
+        let told = lines.as_array().unwrap().iter().any(|line| line["call"] == answer["call"]["id"]);
+        assert!(told, "the instance that served {answer} started within another call or none: {lines:#}");
+    }
+    assert_eq!(existing(&station, "one"), 0);
+}
+
+/// A component that writes to its log when it starts.
+fn logging_at_start() -> Vec<u8> {
+    component(&format!(
+        r#"(component
+             (import "wasi:logging/logging@0.1.0-draft" (instance $logging
+               (type $names (enum "trace" "debug" "info" "warn" "error" "critical"))
+               (export "level" (type $level (eq $names)))
+               (export "log" (func (param "level" $level) (param "context" string) (param "message" string)))))
+             (core module $text (memory (export "memory") 1) (data (i32.const 0) "starting"))
+             (core instance $text (instantiate $text))
+             (alias core export $text "memory" (core memory $memory))
+             (core func $log (canon lower (func $logging "log") (memory $memory)))
+             (core module $m
+               (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
+               (func $start (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 8)))
+               (start $start)
+               (func (export "run") (param i32) (result i32) (i32.const 7)))
+             (core instance $i (instantiate $m (with "host" (instance (export "log" (func $log))))))
+             (func $run (param "n" u32) (result u32) (canon lift (core func $i "run")))
+             (instance $api (export "run" (func $run)))
+             (export "{API}" (instance $api)))"#
+    ))
 }

@@ -57,8 +57,11 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
 
 fn modules(registry: &mut Registry, graph: &GraphView) {
     let (calls, fuel) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+    let (instances, memory) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
     for module in &graph.modules {
         count(&calls, &fuel, module);
+        level(&instances, module, module.instances);
+        level(&memory, module, module.memory_bytes);
     }
     let states = Family::<Labels, Gauge>::default();
     for state in [Readiness::Ready, Readiness::Waiting, Readiness::Broken] {
@@ -69,6 +72,8 @@ fn modules(registry: &mut Registry, graph: &GraphView) {
     registry.register("modules", "Modules by state", states);
     registry.register("calls", "Root calls and nested calls by module and outcome", calls);
     registry.register("fuel", "Fuel used by module", fuel);
+    registry.register("instances", "Instances that exist now, idle ones included, by module", instances);
+    registry.register("instance_memory_bytes", "Memory of these instances, by module", memory);
 }
 
 fn count(calls: &Family<Labels, Counter>, fuel: &Family<Labels, Counter>, module: &ModuleView) {
@@ -78,4 +83,9 @@ fn count(calls: &Family<Labels, Counter>, fuel: &Family<Labels, Counter>, module
         calls.get_or_create(&labels).inc_by(number);
     }
     fuel.get_or_create(&vec![name]).inc_by(module.fuel);
+}
+
+fn level(family: &Family<Labels, Gauge>, module: &ModuleView, value: u64) {
+    let labels = vec![("module", module.name.to_string())];
+    family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
 }

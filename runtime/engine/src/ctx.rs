@@ -13,6 +13,7 @@ use station_kernel::tree::Told;
 use station_kernel::work::{Caps, Rows, SqlError, Unit, Value};
 use station_model::{CallId, Failure, ModuleName};
 use std::any::{Any, TypeId};
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use wasmtime::component::ResourceTable;
 /// Host resources (streams, pollables, requests) that one instance may hold.
 const RESOURCES_MAX: usize = 1_000;
 
-/// Ticks of 5 ms that a trial instance may take, start function included.
-const TRIAL_TICKS_MAX: u32 = 400;
+/// Ticks of 5 ms that an instance may take to start that works for no tree.
+const TICKS_ALONE_MAX: u32 = 400;
 
 /// Fuel of one step of the database's machine: 24 ns (10 to 110, docs/performance.md) at 0.8 ns for one of a guest.
 const FUEL_PER_STEP: u64 = 30;
@@ -44,7 +45,8 @@ pub struct Ctx {
     node: NodeIndex,
     settings: Arc<ModuleSettings>,
     host_fuel: u64,
-    trial_ticks: u32,
+    ticks_alone: u32,
+    asked_alone: Cell<bool>,
     extensions: Vec<(TypeId, Box<dyn Any + Send>)>,
     /// Handles of host resources.
     pub table: ResourceTable,
@@ -55,7 +57,17 @@ impl Ctx {
     pub(crate) fn new(settings: Arc<ModuleSettings>, limiter: Limiter) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        Self { run: None, node: 0, settings, host_fuel: 0, trial_ticks: 0, extensions: Vec::new(), table, limiter }
+        Self {
+            run: None,
+            node: 0,
+            settings,
+            host_fuel: 0,
+            ticks_alone: 0,
+            asked_alone: Cell::new(false),
+            extensions: Vec::new(),
+            table,
+            limiter,
+        }
     }
 
     /// Makes the instance work for a tree, as its node `node`.
@@ -70,16 +82,25 @@ impl Ctx {
         self.run.take()
     }
 
-    /// The tree's run; none in a trial instance.
+    /// The tree's run; none in an instance that works for no tree, of which it is remembered that it asked.
     pub(crate) fn run(&self) -> Option<&Arc<Run>> {
+        if self.run.is_none() {
+            self.asked_alone.set(true);
+        }
         self.run.as_ref()
+    }
+
+    /// True when something was asked of a tree while there was none. Made within a call, the instance might have become
+    /// another one.
+    pub(crate) fn asked_alone(&self) -> bool {
+        self.asked_alone.get()
     }
 
     /// The tree's run, for as long as a host function of this instance runs. A call from module to module needs it while
     /// it has the store for itself, and counting it up and down is a tenth of what such a call costs.
     #[expect(unsafe_code, reason = "a reference count that is not touched; see the proof inside")]
     pub(crate) fn lent_run(&self) -> Option<LentRun> {
-        let run = Arc::as_ptr(self.run.as_ref()?);
+        let run = Arc::as_ptr(self.run()?);
         // SAFETY: the pointer comes from an `Arc` of this context, which outlives the loan: the context loses it only
         // by `unbind`, when the instance is kept after its tree, or when the store is dropped, and both happen to
         // instances that are not on the stack. A host function of this instance runs, so it is on the stack until
@@ -104,12 +125,12 @@ impl Ctx {
 
     /// The root call; none in a trial instance.
     pub fn call_id(&self) -> Option<CallId> {
-        self.run.as_ref().map(|run| run.tree.id)
+        self.run().map(|run| run.tree.id)
     }
 
     /// Who called the function that runs: the calling module, and who started the root call.
     pub fn caller(&self) -> (Option<ModuleName>, String) {
-        match &self.run {
+        match self.run() {
             Some(run) => (run.tree.caller(), run.tree.principal.clone()),
             None => (None, "host".to_owned()),
         }
@@ -117,12 +138,12 @@ impl Ctx {
 
     /// Wall time and levels of nested calls that are left.
     pub fn left(&self) -> (Duration, u32) {
-        self.run.as_ref().map_or((Duration::ZERO, 0), |run| (run.time_left(), run.tree.depth_left()))
+        self.run().map_or((Duration::ZERO, 0), |run| (run.time_left(), run.tree.depth_left()))
     }
 
     /// Keeps one line that the module wrote.
     pub fn log(&self, level: &str, text: &str) {
-        if let Some(run) = &self.run {
+        if let Some(run) = self.run() {
             let tree = &run.tree;
             tree.logs.write(self.module(), tree.clock.now_ms(), Some(tree.id), level, text);
         }
@@ -134,13 +155,20 @@ impl Ctx {
         self.host_fuel = self.host_fuel.saturating_add(fuel);
     }
 
-    /// Counts a tick of the pulse in an instance that works for no tree.
+    /// Fails when the running call must end; an instance that works for no tree has a number of ticks instead.
     ///
     /// # Errors
-    /// `start.deadline`.
-    pub(crate) fn tick_of_trial(&mut self) -> Result<(), Failure> {
-        self.trial_ticks += 1;
-        match self.trial_ticks > TRIAL_TICKS_MAX {
+    /// `call.deadline`, `call.cancelled`, `station.draining`, `unit.too_long`, `start.deadline`.
+    pub(crate) fn check_time(&mut self) -> Result<(), Failure> {
+        match &self.run {
+            Some(run) => run.tree.check_time(),
+            None => self.tick_alone(),
+        }
+    }
+
+    fn tick_alone(&mut self) -> Result<(), Failure> {
+        self.ticks_alone += 1;
+        match self.ticks_alone > TICKS_ALONE_MAX {
             true => Err(Failure::new(station_model::Code::StartDeadline, "the component takes too long to start")),
             false => Ok(()),
         }
@@ -193,14 +221,14 @@ impl Ctx {
 
     /// Notes rows that the module changed, for the report of the call.
     pub fn note_write(&self, table: &str, rows: u64) {
-        if let Some(run) = &self.run {
+        if let Some(run) = self.run() {
             run.tree.note_write(Some(table.to_owned()), rows);
         }
     }
 
     /// Notes that something happened outside which cannot be done twice: the call is then not run again by itself.
     pub fn note_outside(&self) {
-        if let Some(run) = &self.run {
+        if let Some(run) = self.run() {
             run.tree.note_outside();
         }
     }
@@ -209,7 +237,7 @@ impl Ctx {
         &mut self,
         work: impl FnOnce(&Tree<Engine>, u64) -> Told<T>,
     ) -> wasmtime::Result<Result<T, SqlError>> {
-        let Some(run) = self.run.clone() else {
+        let Some(run) = self.run().cloned() else {
             return Ok(Err(SqlError::Denied("a component reaches no data while it starts".into())));
         };
         // What the guest has left is not known here, but what the module may use at most is.
@@ -221,12 +249,12 @@ impl Ctx {
 
     /// The unit of work, for an entry that answers before the root call has ended.
     pub fn unit(&self) -> UnitHandle {
-        UnitHandle(self.run.clone())
+        UnitHandle(self.run().cloned())
     }
 
     /// A handle through which host functions wait.
     pub fn waiter(&self) -> Waiter {
-        Waiter(self.run.clone())
+        Waiter(self.run().cloned())
     }
 
     /// Keeps a capability's state, in place of an earlier one of the same type.

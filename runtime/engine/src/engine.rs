@@ -4,15 +4,17 @@ use crate::broker;
 use crate::cache::{Cache, Found as Cached};
 use crate::capability::Capability;
 use crate::config::{self, Place, PoolSize};
+use crate::confined::Confined;
 use crate::entry::{Answer, Entry};
 use crate::failure::{self, Named};
 use crate::host::Host;
 use crate::lane::{Choice, Lane};
-use crate::live::{Live, Making};
+use crate::live::{Live, Making, Purpose};
 use crate::migrations;
 use crate::module::Module;
 use crate::pool::Pool;
 use crate::run::{EndOfTree, Lease, Ran, Run};
+use crate::spares;
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
 use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
@@ -217,6 +219,7 @@ impl Executor for Engine {
     type Module = Module;
     type Lane = Lane;
     type Entry = Entry;
+    type Confined<T: Send + 'static> = Confined<T>;
 
     fn prepare<'a>(&'a self, digest: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
         Box::pin(async move { Ok(self.compile(digest, wasm).await?.0) })
@@ -241,7 +244,7 @@ impl Executor for Engine {
 
     fn trial(&self, module: &Arc<Module>, settings: &Arc<ModuleSettings>) -> Result<Vec<Migration>, Failure> {
         let meter = Arc::default();
-        let making = Making { module, settings, meter: &meter, fuel: TRIAL_FUEL, run: None };
+        let making = Making { module, settings, meter: &meter, fuel: TRIAL_FUEL, purpose: Purpose::Trial };
         let mut live = Live::make(&self.shared, &making).map_err(|(named, _)| failure::of_start(*named.failure))?;
         let Live { store, instance, .. } = &mut *live;
         migrations::exported(store, instance)
@@ -287,6 +290,10 @@ impl Executor for Engine {
         tree.end_unit(stays)?;
         run.keep_instances();
         Ok(answer)
+    }
+
+    fn rest(&self) {
+        spares::make_one(&self.shared);
     }
 
     fn symbolize<'a>(&'a self, digest: Digest, wasm: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {

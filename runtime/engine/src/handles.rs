@@ -122,7 +122,7 @@ pub(crate) fn take_one<T>(
 /// # Errors
 /// `call.resource_limit`.
 pub(crate) fn take_own(run: &Run, from: &Party<'_>, handle: ResourceAny) -> Result<u32, Failure> {
-    run.handles().insert(Entry { node: from.node, slot: from.slot, resource: handle })
+    run.handles(|handles| handles.insert(Entry { node: from.node, slot: from.slot, resource: handle }))?
 }
 
 /// A module lends a resource of its own, which the canonical ABI has no handle for.
@@ -132,9 +132,8 @@ pub(crate) fn lends_its_own() -> Failure {
 
 /// The instance that must serve a call, because it owns one of the handles that are handed to its module.
 pub(crate) fn owner(run: &Run, keys: &[u32], provider: NodeIndex) -> Result<Option<usize>, Failure> {
-    let handles = run.handles();
     for key in keys {
-        let entry = handles.get(*key)?;
+        let entry = run.handles(|handles| handles.get(*key))??;
         if entry.node == provider {
             return Ok(Some(entry.slot));
         }
@@ -185,7 +184,7 @@ pub(crate) fn give_one<T>(
         }
         Type::Own(_) => {
             comes_home(run, to, key)?;
-            Ok(run.handles().take(key)?.resource)
+            Ok(run.handles(|handles| handles.take(key))??.resource)
         }
         _ => Ok(comes_home(run, to, key)?.resource),
     }
@@ -193,7 +192,7 @@ pub(crate) fn give_one<T>(
 
 /// The entry of a key that is handed to its owner.
 fn comes_home(run: &Run, to: &Party<'_>, key: u32) -> Result<Entry, Failure> {
-    let entry = run.handles().get(key)?;
+    let entry = run.handles(|handles| handles.get(key))??;
     match (entry.node, entry.slot) == (to.node, to.slot) {
         true => Ok(entry),
         false => {

@@ -30,6 +30,8 @@ pub(crate) struct Live {
     called: Vec<(Found, Func)>,
     /// Root calls it has served.
     pub(crate) served: u64,
+    /// Fuel that its start took, which whoever gets it ready-made has still to pay.
+    pub(crate) owed: u64,
     _place: Place,
 }
 
@@ -49,8 +51,18 @@ pub(crate) struct Making<'a> {
     pub(crate) meter: &'a Arc<Meter>,
     /// Fuel for its start, and what is left of it for the call.
     pub(crate) fuel: u64,
-    /// The tree it works for; none for a trial.
-    pub(crate) run: Option<(&'a Arc<Run>, NodeIndex)>,
+    pub(crate) purpose: Purpose<'a>,
+}
+
+/// What an instance is made for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// To see that it starts.
+    Trial,
+    /// To be there when a call wants one.
+    Spare,
+    /// For this tree, as this node.
+    Call(&'a Arc<Run>, NodeIndex),
 }
 
 impl Live {
@@ -62,14 +74,19 @@ impl Live {
     pub(crate) fn make(shared: &Arc<Shared>, making: &Making<'_>) -> Result<Box<Self>, (Named, u64)> {
         let place = take_place(making).map_err(|failure| (own(failure), 0))?;
         let (store, instance) = instantiate(shared, making)?;
-        Ok(Box::new(Self {
+        let mut live = Self {
             store,
             instance,
             module: Arc::clone(making.module),
             called: Vec::new(),
             served: 0,
+            owed: 0,
             _place: place,
-        }))
+        };
+        if let Purpose::Spare = making.purpose {
+            live.owed = live.used(making.fuel);
+        }
+        Ok(Box::new(live))
     }
 
     /// The exported function at this position.
@@ -112,7 +129,8 @@ fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>,
         let named = failure::name(&error, &mut store, &shared.host.capabilities);
         // It has places, too.
         drop(store);
-        if !full || !shared.pool.drop_oldest() {
+        let spare = matches!(making.purpose, Purpose::Spare);
+        if !full || spare || !shared.pool.drop_oldest() {
             return Err((named, used));
         }
     }
@@ -139,7 +157,7 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>, fuel: u64) -> Store<Ctx> {
     };
     let limiter = Limiter::new(Arc::clone(making.meter), Arc::clone(&shared.meter), max);
     let mut ctx = Ctx::new(Arc::clone(making.settings), limiter);
-    if let Some((run, node)) = making.run {
+    if let Purpose::Call(run, node) = making.purpose {
         ctx.bind(run, node);
     }
     for capability in &shared.host.capabilities {
@@ -157,13 +175,9 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>, fuel: u64) -> Store<Ctx> {
 }
 
 /// Ends what must end: past its deadline, cancelled, or out of fuel by what the host did for it. Fuel alone ends a
-/// loop of instructions but not one of host calls, which cost the guest next to nothing. A trial has a
-/// number of ticks instead of a deadline.
+/// loop of instructions but not one of host calls, which cost the guest next to nothing.
 fn at_tick(mut store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
-    match store.data().run() {
-        Some(run) => run.tree.check_time().map_err(Error::new)?,
-        None => store.data_mut().tick_of_trial().map_err(Error::new)?,
-    }
+    store.data_mut().check_time().map_err(Error::new)?;
     if store.get_fuel()? <= store.data().host_fuel() {
         return Err(Error::new(failure::out_of_fuel(store.data())));
     }

@@ -11,6 +11,7 @@ use crate::lane::{Choice, Lane};
 use crate::raw;
 use station_kernel::graph::Found;
 use station_model::{Code, Failure, Interface, Resource, World};
+use std::sync::atomic::AtomicBool;
 use wasmtime::component::{
     Component, ComponentExportIndex, InstancePre, Linker, LinkerInstance, ResourceType, types::ComponentItem,
 };
@@ -20,6 +21,8 @@ pub struct Module {
     pub(crate) pre: InstancePre<Ctx>,
     exports: Vec<Vec<ComponentExportIndex>>,
     resources: Vec<Imported>,
+    /// True when what an instance becomes at its start may depend on the call that it is made for.
+    pub(crate) starts_in_calls: AtomicBool,
 }
 
 /// A resource that the module imports from another module, and the number by which its store knows the type.
@@ -44,7 +47,7 @@ impl Module {
         let pre = linker.instantiate_pre(component).map_err(|error| disagrees(&error))?;
         let exports = world.exports.iter().map(|export| function_indexes(component, export)).collect::<Option<_>>();
         let missing = || Failure::new(Code::UploadInvalid, "the component lacks an export of its own world");
-        Ok(Self { pre, exports: exports.ok_or_else(missing)?, resources })
+        Ok(Self { pre, exports: exports.ok_or_else(missing)?, resources, starts_in_calls: AtomicBool::new(false) })
     }
 
     /// The exported function at this position.

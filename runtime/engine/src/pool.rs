@@ -1,4 +1,5 @@
-//! Instances that outlive their call tree, for modules whose operator said `instances: { mode: reused }`.
+//! Instances that work for no call tree: those that outlive theirs, for modules whose operator said `instances: { mode:
+//! reused }`, and spares, which have not had one yet.
 //!
 //! By default an instance is dropped at the end of its tree, so a module keeps no state between calls. A kept one
 //! ends when it has served `calls_max` trees or was idle for `idle_ms_max`, and at once when its module's code or
@@ -9,6 +10,7 @@ use crate::engine::Engine;
 use crate::live::Live;
 use crate::module::Module;
 use crate::run::Run;
+use crate::spares::Spares;
 use station_kernel::graph::{Node, NodeIndex};
 use station_kernel::ports::ModuleSettings;
 use station_kernel::threads::Pulse;
@@ -17,11 +19,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Kept instances by module.
+/// Instances by module.
 #[derive(Default)]
 pub(crate) struct Pool {
     kept: Mutex<HashMap<ModuleName, Vec<Kept>>>,
     turns: AtomicU64,
+    pub(crate) spares: Spares,
     pulse: OnceLock<Arc<Pulse>>,
 }
 
@@ -47,7 +50,8 @@ impl Pool {
             let mut pool = self.lock();
             let kept = pool.get_mut(&node.name)?;
             // Whatever the mode is now: one of other code or settings would take a place of the new ones.
-            kept.retain(|kept| node.instances.mode == Mode::Reused && kept.is_of(&node.module, &node.settings));
+            let reused = node.instances.mode == Mode::Reused;
+            kept.retain(|kept| (reused || kept.live.served == 0) && kept.is_of(&node.module, &node.settings));
             kept.pop()?
         };
         let mut live = kept.live;
@@ -55,22 +59,36 @@ impl Pool {
         Some(live)
     }
 
-    /// Keeps an instance after a clean tree, or drops it where the operator wants fresh ones.
+    /// Keeps an instance after a clean tree, or drops it where the operator wants fresh ones; then a spare is wished for.
     pub(crate) fn keep(&self, node: &Node<Engine>, mut live: Box<Live>) {
-        live.served += 1;
-        if node.instances.mode != Mode::Reused || live.served >= node.instances.calls_max {
-            return;
-        }
         let Some(run) = live.store.data_mut().unbind() else { return };
-        let pulse = self.pulse.get_or_init(|| Arc::clone(&run.tree.pulse));
+        self.pulse.get_or_init(|| Arc::clone(&run.tree.pulse));
+        live.served += 1;
+        if node.instances.mode != Mode::Reused {
+            drop(live);
+            return self.spares.wish(node);
+        }
+        if live.served < node.instances.calls_max {
+            self.add(&node.settings, node.instances.idle_ms_max, live);
+        }
+    }
+
+    /// Adds an instance that works for no tree.
+    pub(crate) fn add(&self, settings: &Arc<ModuleSettings>, idle_ms_max: u64, live: Box<Live>) {
         let kept = Kept {
-            settings: Arc::clone(&node.settings),
+            settings: Arc::clone(settings),
             turn: self.turns.fetch_add(1, Relaxed),
-            idle_since_us: pulse.coarse_us(),
-            idle_us_max: node.instances.idle_ms_max.saturating_mul(1_000),
+            idle_since_us: self.pulse.get().map_or(0, |pulse| pulse.coarse_us()),
+            idle_us_max: idle_ms_max.saturating_mul(1_000),
             live,
         };
-        self.lock().entry(node.name.clone()).or_default().push(kept);
+        self.lock().entry(settings.module.clone()).or_default().push(kept);
+    }
+
+    /// Instances of this code and with these settings that work for no tree.
+    pub(crate) fn count(&self, module: &Arc<Module>, settings: &ModuleSettings) -> usize {
+        let pool = self.lock();
+        pool.get(&settings.module).map_or(0, |kept| kept.iter().filter(|kept| kept.is_of(module, settings)).count())
     }
 
     /// Drops what was idle for too long.

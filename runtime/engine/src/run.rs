@@ -3,14 +3,16 @@
 //! Within one tree a module has one instance, made or taken from the pool at its first call and kept until the
 //! root call ends. Only re-entrance (A calls B calls A) gives it a second one, which then stays as well.
 
+use crate::confined::Confined;
 use crate::engine::{Engine, Shared};
 use crate::failure::Named;
 use crate::handles::Handles;
-use crate::live::{Live, Making};
+use crate::live::{Live, Making, Purpose};
 use station_kernel::graph::{Node, NodeIndex};
+use station_kernel::ports::Confine;
 use station_kernel::tree::Tree;
 use station_model::{Code, Failure};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a call came to: what it answered, or what went wrong; and the fuel that it used, either way.
@@ -20,8 +22,8 @@ pub(crate) type Ran<T> = Result<(T, u64), (Named, u64)>;
 pub(crate) struct Run {
     pub(crate) tree: Arc<Tree<Engine>>,
     pub(crate) shared: Arc<Shared>,
-    instances: Mutex<Vec<Vec<Slot>>>,
-    handles: Mutex<Handles>,
+    instances: Confined<Vec<Vec<Slot>>>,
+    handles: Confined<Handles>,
 }
 
 /// Where an instance of the tree is.
@@ -31,6 +33,25 @@ enum Slot {
     Busy,
     /// It failed and was thrown away.
     Gone,
+}
+
+impl Slot {
+    /// Takes the instance for a call.
+    ///
+    /// # Errors
+    /// `call.reentered`, `call.resource_gone`.
+    fn take(&mut self) -> Result<Box<Live>, Failure> {
+        match std::mem::replace(self, Self::Busy) {
+            Self::Idle(live) => Ok(live),
+            Self::Busy => {
+                Err(Failure::new(Code::CallReentered, "the owner of the resource is already on the stack of this call"))
+            }
+            Self::Gone => {
+                *self = Self::Gone;
+                Err(gone())
+            }
+        }
+    }
 }
 
 /// An instance taken out of its slot for the time of a call.
@@ -45,14 +66,15 @@ pub(crate) struct EndOfTree<'a>(pub(crate) &'a Run);
 
 impl Drop for EndOfTree<'_> {
     fn drop(&mut self) {
-        drop(std::mem::take(&mut *self.0.slots()));
+        drop(self.0.take_all());
     }
 }
 
 impl Run {
     pub(crate) fn new(tree: &Arc<Tree<Engine>>, shared: &Arc<Shared>) -> Arc<Self> {
-        let instances = Mutex::new((0..tree.graph.nodes.len()).map(|_| Vec::new()).collect());
-        Arc::new(Self { tree: Arc::clone(tree), shared: Arc::clone(shared), instances, handles: Mutex::default() })
+        let instances = Confined::new((0..tree.graph.nodes.len()).map(|_| Vec::new()).collect());
+        let handles = Confined::new(Handles::default());
+        Arc::new(Self { tree: Arc::clone(tree), shared: Arc::clone(shared), instances, handles })
     }
 
     /// The node at `index`.
@@ -80,12 +102,14 @@ impl Run {
             settings: &target.settings,
             meter: &target.meter,
             fuel,
-            run: Some((self, node)),
+            purpose: Purpose::Call(self, node),
         };
         let live = match self.shared.pool.take(target, self, node) {
-            Some(mut kept) => {
-                lend(&mut kept, fuel);
-                kept
+            Some(mut ready) => {
+                lend(&mut ready, fuel);
+                let owed = std::mem::take(&mut ready.owed);
+                ready.store.data_mut().charge(owed);
+                ready
             }
             None => Live::make(&self.shared, &making)?,
         };
@@ -97,64 +121,44 @@ impl Run {
     /// # Errors
     /// `call.reentered` when it is on the stack, `call.resource_gone` when it is no more.
     pub(crate) fn lease_owner(&self, node: NodeIndex, slot: usize, fuel: u64) -> Result<Lease, Failure> {
-        let mut slots = self.slots();
-        let place = slots.get_mut(node).and_then(|slots| slots.get_mut(slot));
-        match place.map(|place| (std::mem::replace(place, Slot::Busy), place)) {
-            Some((Slot::Idle(mut live), _)) => {
-                lend(&mut live, fuel);
-                Ok(Lease { node, slot, live })
-            }
-            Some((Slot::Busy, _)) => {
-                Err(Failure::new(Code::CallReentered, "the owner of the resource is already on the stack of this call"))
-            }
-            Some((Slot::Gone, place)) => {
-                *place = Slot::Gone;
-                Err(gone())
-            }
-            None => Err(gone()),
-        }
+        let mut live = self.slot(node, slot, Slot::take).unwrap_or_else(|| Err(gone()))?;
+        lend(&mut live, fuel);
+        Ok(Lease { node, slot, live })
     }
 
     fn take_idle(&self, node: NodeIndex) -> Option<Lease> {
-        let mut slots = self.slots();
-        let (slot, place) =
-            slots.get_mut(node)?.iter_mut().enumerate().find(|(_, place)| matches!(place, Slot::Idle(_)))?;
-        match std::mem::replace(place, Slot::Busy) {
-            Slot::Idle(live) => Some(Lease { node, slot, live }),
-            _ => None,
-        }
+        self.slots(|slots| {
+            let (slot, place) =
+                slots.get_mut(node)?.iter_mut().enumerate().find(|(_, place)| matches!(place, Slot::Idle(_)))?;
+            Some(Lease { node, slot, live: place.take().ok()? })
+        })?
     }
 
     fn add_slot(&self, node: NodeIndex) -> usize {
-        let mut slots = self.slots();
-        let Some(slots) = slots.get_mut(node) else { return 0 };
-        slots.push(Slot::Busy);
-        slots.len() - 1
+        let add = |slots: &mut Vec<Vec<Slot>>| {
+            let slots = slots.get_mut(node)?;
+            slots.push(Slot::Busy);
+            Some(slots.len() - 1)
+        };
+        self.slots(add).flatten().unwrap_or(0)
     }
 
     /// Puts an instance back after a call that went well.
-    pub(crate) fn give_back(&self, lease: Lease) {
-        let mut slots = self.slots();
-        if let Some(place) = slots.get_mut(lease.node).and_then(|slots| slots.get_mut(lease.slot)) {
-            *place = Slot::Idle(lease.live);
-        }
+    pub(crate) fn give_back(&self, Lease { node, slot, live }: Lease) {
+        self.slot(node, slot, |place| *place = Slot::Idle(live));
     }
 
     /// Throws an instance away after a call that failed: its store is poisoned.
-    pub(crate) fn bury(&self, lease: Lease) {
-        let mut slots = self.slots();
-        if let Some(place) = slots.get_mut(lease.node).and_then(|slots| slots.get_mut(lease.slot)) {
-            *place = Slot::Gone;
-        }
-        drop(slots);
-        drop(lease.live);
+    pub(crate) fn bury(&self, Lease { node, slot, live }: Lease) {
+        self.slot(node, slot, |place| *place = Slot::Gone);
+        drop(live);
     }
 
     /// Ends a tree that went well: instances of modules that keep theirs go back to the pool.
     pub(crate) fn keep_instances(&self) {
-        let all = std::mem::take(&mut *self.slots());
+        let all = self.take_all();
         // An instance of a tree that was undone in part may remember what never was.
-        let clean = self.handles().is_empty() && !self.tree.was_undone();
+        let clean = matches!(self.handles(|handles| handles.is_empty()), Ok(true)) && !self.tree.was_undone();
         for (index, slots) in all.into_iter().enumerate() {
             let Some(node) = self.tree.graph.node(index) else { continue };
             for slot in slots {
@@ -165,12 +169,27 @@ impl Run {
         }
     }
 
-    pub(crate) fn handles(&self) -> MutexGuard<'_, Handles> {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does something with the tree's handles.
+    ///
+    /// # Errors
+    /// `station.internal` on a thread that is not the tree's own.
+    pub(crate) fn handles<R>(&self, work: impl FnOnce(&mut Handles) -> R) -> Result<R, Failure> {
+        let elsewhere =
+            || Failure::new(Code::StationInternal, "a handle was used on a thread that is not its tree's own");
+        self.handles.with(work).ok_or_else(elsewhere)
     }
 
-    fn slots(&self) -> MutexGuard<'_, Vec<Vec<Slot>>> {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take_all(&self) -> Vec<Vec<Slot>> {
+        self.slots(std::mem::take).unwrap_or_default()
+    }
+
+    fn slot<R>(&self, node: NodeIndex, slot: usize, work: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        self.slots(|slots| slots.get_mut(node)?.get_mut(slot).map(work))?
+    }
+
+    /// Does something with the instances. Nothing on any thread but the tree's own.
+    fn slots<R>(&self, work: impl FnOnce(&mut Vec<Vec<Slot>>) -> R) -> Option<R> {
+        self.instances.with(work)
     }
 
     /// Wall time until the deadline.

@@ -90,6 +90,10 @@ pub struct ModuleView {
     pub failures: u64,
     /// Fuel used since the start.
     pub fuel: u64,
+    /// Instances that exist now, idle ones included.
+    pub instances: u64,
+    /// Bytes of their memories and tables.
+    pub memory_bytes: u64,
 }
 
 /// The whole graph as the station sees it now.

@@ -46,6 +46,15 @@ pub struct ModuleSettings {
     pub config: BTreeMap<String, String>,
 }
 
+/// A value that one thread works with: the first that asks for it. It is no lock: others get nothing.
+pub trait Confine<T>: Send + Sync {
+    /// Confines the value, to nobody yet.
+    fn new(value: T) -> Self;
+
+    /// Has `work` done with the value. None on any thread but the owner's, and inside `work`.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R>;
+}
+
 /// Runs modules. The only implementation for production is the engine; the kernel's tests use a fake.
 pub trait Executor: Send + Sync + Sized + 'static {
     /// A loaded revision: machine code linked against the host, from which instances are made.
@@ -54,6 +63,8 @@ pub trait Executor: Send + Sync + Sized + 'static {
     type Lane: Send + Sync + 'static;
     /// What a root call carries in: arguments as text, or a request to serve.
     type Entry: Send + 'static;
+    /// What only the thread of a call touches.
+    type Confined<T: Send + 'static>: Confine<T>;
 
     /// Checks, inspects and compiles a component, apart from the process that serves calls.
     ///
@@ -109,6 +120,10 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// # Errors
     /// `call.*`, `unit.*`, `station.*`.
     fn run(&self, tree: &Arc<Tree<Self>>, entry: Self::Entry) -> Result<Option<Value>, Failure>;
+
+    /// Makes ready what the next calls will want, when a call has been answered. Called on its thread; takes no longer than
+    /// an instance takes to start.
+    fn rest(&self);
 
     /// Resolves trap offsets to names, files and lines from the component's debug information.
     fn symbolize<'a>(&'a self, digest: Digest, wasm: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>>;
@@ -234,4 +249,16 @@ impl std::fmt::Debug for Backup {
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
+}
+
+/// What the kernel's tests use.
+#[cfg(test)]
+impl<T: Send> Confine<T> for std::sync::Mutex<T> {
+    fn new(value: T) -> Self {
+        Self::new(value)
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.try_lock().ok().map(|mut value| work(&mut value))
+    }
 }

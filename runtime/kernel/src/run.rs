@@ -188,6 +188,7 @@ impl<E: Executor> Kernel<E> {
             // The place must be free before the answer is there, or a patient caller finds it taken.
             drop((permit, running));
             let _caller_may_be_gone = send.send(closed);
+            executor.rest();
         };
         let busy = |_| Failure::new(Code::StationBusy, "all call threads are taken and the queue is full; try again");
         self.threads().run(job).map_err(busy)?;

@@ -42,6 +42,8 @@ impl<E: Executor> Service<E> {
             calls: used.calls,
             failures: used.failures,
             fuel: used.fuel,
+            instances: used.instances,
+            memory_bytes: used.memory_bytes,
         }
     }
 

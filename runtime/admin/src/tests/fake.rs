@@ -116,6 +116,8 @@ impl Fake {
             calls: 5,
             failures: 2,
             fuel: 700,
+            instances: 1,
+            memory_bytes: 65_536,
         })
     }
 

@@ -152,7 +152,7 @@ fn not_ready() -> Failure {
 /// Drops a handle of a module that is not the resource's owner: runs the owner's destructor.
 pub(crate) fn drop_handle(mut caller: StoreContextMut<'_, Ctx>, key: u32) -> wasmtime::Result<()> {
     let Some(run) = caller.data().run().cloned() else { return Ok(()) };
-    let entry = run.handles().take(key).map_err(Error::new)?;
+    let entry = run.handles(|handles| handles.take(key)).flatten().map_err(Error::new)?;
     let follow = |failure| Error::new(Followed(failure));
     let export = exporting(&run, entry.node);
     let entered = run.tree.enter(entry.node, Called::Drop { export }).map_err(follow)?;

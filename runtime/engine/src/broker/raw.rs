@@ -18,13 +18,14 @@ pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arr
         true => Some(Box::new(crossing.begin_exchange(&mut caller, &arrived)?)),
         false => None,
     };
-    let mut job = Job::new(plan, &**run, caller, &arrived, exchange)?;
+    let mut out = Outcome::default();
+    let mut job = Job::new(plan, &**run, caller, &arrived, exchange, &mut out)?;
     if let Err(failure) = crossing.go(&mut job) {
         crossing.express(&mut job, failure)?;
     }
-    match job.outcome().not_taken.take() {
+    match out.not_taken.take() {
         Some(error) => Err(error),
-        None => Ok(job.out()),
+        None => Ok(out),
     }
 }
 

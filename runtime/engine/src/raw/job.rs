@@ -12,6 +12,7 @@ use super::plan::{FLAT_PARAMS_MAX, Node, Plan, Width};
 use super::sides::{Callee, Caller, Late};
 use super::text::Encoding;
 use crate::ctx::Ctx;
+use crate::failure;
 use station_model::Failure;
 use wasmtime::component::__internal::{InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{Func, ResourceAny};
@@ -48,7 +49,7 @@ pub(crate) struct Job<'j> {
     arrived: &'j Arrived,
     exchange: Option<Box<Exchange<'j>>>,
     load: Load,
-    out: Outcome,
+    out: &'j mut Outcome,
 }
 
 /// What came back.
@@ -93,7 +94,7 @@ impl Held {
 }
 
 impl<'j> Job<'j> {
-    /// A call with these arguments, which are checked here.
+    /// A call with these arguments, which are checked here. What comes back goes to `out`.
     ///
     /// # Errors
     /// `call.abi`, `call.resource_limit`: the caller's fault.
@@ -103,6 +104,7 @@ impl<'j> Job<'j> {
         caller: StoreContextMut<'j, Ctx>,
         arrived: &'j Arrived,
         exchange: Option<Box<Exchange<'j>>>,
+        out: &'j mut Outcome,
     ) -> Result<Self> {
         let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
         // What leads to no memory needs none; asking wasmtime for it is a part of what a scalar call costs.
@@ -111,6 +113,9 @@ impl<'j> Job<'j> {
         let bytes_max = toll.bytes_max();
         let mut load = Load { bytes_max, ..Load::default() };
         load.part(plan.params.size as u64)?;
+        if plan.params_are_words {
+            return Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out });
+        }
         let source = match plan.params_point {
             true => Source { memory: from.as_slice_mut(), encoding },
             false => Source::NOWHERE,
@@ -119,7 +124,7 @@ impl<'j> Job<'j> {
             None => check::flat(&plan.params, source, &arrived.words, &mut load)?,
             Some(at) => check::in_memory(&plan.params, source, at, &mut load)?,
         }
-        Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out: Outcome::default() })
+        Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out })
     }
 
     /// How handles are exchanged, where there are any.
@@ -145,13 +150,9 @@ impl<'j> Job<'j> {
         abi::enter(func, store, self)
     }
 
-    /// What came back.
-    pub(crate) fn out(self) -> Outcome {
+    /// What came back so far.
+    pub(crate) fn outcome(&self) -> &Outcome {
         self.out
-    }
-
-    pub(crate) fn outcome(&mut self) -> &mut Outcome {
-        &mut self.out
     }
 
     /// How many flat values the callee takes, and whether it gives one back.
@@ -161,6 +162,10 @@ impl<'j> Job<'j> {
 
     /// Writes the arguments for the callee.
     pub(super) fn lower<T>(&mut self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, to: &mut [u64]) -> Result<()> {
+        if self.plan.params_are_words {
+            to.iter_mut().zip(&self.arrived.words).for_each(|(to, word)| *to = *word);
+            return Ok(());
+        }
         let leaves = if self.plan.handles { leaves(cx.types, ty) } else { Vec::new() };
         let (encoding, source) = match self.plan.params_point {
             true => {
@@ -185,24 +190,43 @@ impl<'j> Job<'j> {
     pub(super) fn lift(&mut self, cx: &mut LiftContext<'_>, ty: InterfaceType, word: Option<&ValRaw>) -> Result<()> {
         let Some(result) = &self.plan.result else { return Ok(()) };
         let word = word.ok_or_else(|| super::abi("a result is missing"))?;
+        let mut load = Load { bytes_max: self.load.bytes_max, ..Load::default() };
+        load.part(result.size as u64)?;
+        if let (true, At::Flat([word])) = (self.plan.result_is_word, self.answer(word)) {
+            self.charge(load)?;
+            self.out.word = word;
+            return Ok(());
+        }
         let source = match self.plan.result_points {
             true => Source { memory: cx.memory(), encoding: abi::encoding(cx.options().string_encoding) },
             false => Source::NOWHERE,
         };
         let found = Found { source, node: result, at: self.answer(word) };
-        let mut load = Load { bytes_max: self.load.bytes_max, ..Load::default() };
-        load.part(result.size as u64)?;
         found.check(&mut load)?;
         if let Some(exchange) = &mut self.exchange {
             exchange.take_result(cx, ty, &found.at)?;
         }
-        self.toll.pay(load.bytes).map_err(Error::new)?;
-        self.from.store.data_mut().charge(load.fuel);
+        self.charge(load)?;
         self.out.refused = self.plan.refuses && found.tag()? != 0;
-        self.receive(&found).map_err(|error| {
-            self.out.not_taken = Some(error);
-            Error::msg("the caller could not take the answer")
-        })
+        self.receive(&found).map_err(|error| self.not_taken(error))
+    }
+
+    /// Charges the caller for moving a result, before it is moved.
+    fn charge(&mut self, load: Load) -> Result<()> {
+        self.toll.pay(load.bytes).map_err(Error::new)?;
+        let store = &mut self.from.store;
+        let left = store.get_fuel()?.saturating_sub(store.data().host_fuel());
+        if left < load.fuel {
+            let failure = failure::out_of_fuel(store.data());
+            return Err(self.not_taken(Error::new(failure)));
+        }
+        store.data_mut().charge(load.fuel);
+        Ok(())
+    }
+
+    fn not_taken(&mut self, why: Error) -> Error {
+        self.out.not_taken = Some(why);
+        Error::msg("the caller could not take the answer")
     }
 
     fn answer(&self, word: &ValRaw) -> At {
@@ -215,7 +239,7 @@ impl<'j> Job<'j> {
 
     /// Copies a checked result to the caller.
     fn receive(&mut self, found: &Found<'_>) -> Result<()> {
-        let Outcome { word, held, late, .. } = &mut self.out;
+        let Outcome { word, held, late, .. } = &mut *self.out;
         let mut target =
             Caller { cx: &mut self.from, encoding: self.encoding, exchange: self.exchange.as_deref_mut(), late };
         match found.at {
@@ -236,7 +260,7 @@ impl<'j> Job<'j> {
     /// What the caller does wrong when it makes room.
     pub(crate) fn answer_with(&mut self, memory: &[u8]) -> Result<()> {
         let Some(node) = &self.plan.result else { return Ok(()) };
-        self.out = Outcome { refused: true, ..Outcome::default() };
+        *self.out = Outcome { refused: true, ..Outcome::default() };
         let source = Source { memory, encoding: Encoding::Utf8 };
         self.receive(&Found { source, node, at: At::Memory(0) })
     }

@@ -20,6 +20,10 @@ pub(crate) struct Plan {
     pub(super) result: Option<Node>,
     /// The width of a result that is returned flat; none when there is none or it goes through memory.
     pub(super) flat_result: Option<Width>,
+    /// True when the parameters are flat and every bit of them means itself: they may be passed on without a look.
+    pub(super) params_are_words: bool,
+    /// True when the result is.
+    pub(super) result_is_word: bool,
     /// True when parameters lead to memory: they are spilled, or have text or lists.
     pub(super) params_point: bool,
     /// True when the result is in memory, or leads there.
@@ -104,6 +108,8 @@ impl Plan {
             widths.into_boxed_slice()
         };
         Ok(Self {
+            params_are_words: params.flats <= FLAT_PARAMS_MAX && params.is_words(),
+            result_is_word: result.as_ref().is_some_and(|node| node.flats == FLAT_RESULTS_MAX && node.is_words()),
             params_point: params.flats > FLAT_PARAMS_MAX || params.points(),
             result_points: result.as_ref().is_some_and(|node| node.flats > FLAT_RESULTS_MAX || node.points()),
             flat_params: (params.flats <= FLAT_PARAMS_MAX).then(|| widths(&params)),
@@ -125,6 +131,15 @@ impl Plan {
 }
 
 impl Node {
+    /// True when all flat values are numbers that fill them.
+    fn is_words(&self) -> bool {
+        match &self.shape {
+            Shape::Number { bytes, .. } => *bytes >= 4,
+            Shape::Record(fields) => fields.iter().all(|field| field.node.is_words()),
+            _ => false,
+        }
+    }
+
     /// True when a value leads to other places in memory.
     fn points(&self) -> bool {
         match &self.shape {

@@ -9,7 +9,8 @@ use serde_json::Value;
 use station_model::{
     Digest, Failure, Function, Interface, InterfaceName, Limits, Location, ModuleName, Resource, Type, World,
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, path::Path};
 
 /// An executor that only says what the host has: `wasi:clocks`, harmless, and `wasi:keyvalue`, which is not.
 struct Nothing;
@@ -18,6 +19,7 @@ impl Executor for Nothing {
     type Module = ();
     type Lane = ();
     type Entry = ();
+    type Confined<T: Send + 'static> = Mutex<T>;
 
     fn prepare<'a>(&'a self, _: Digest, _: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
         unimplemented!("no component is ever inspected")
@@ -58,6 +60,8 @@ impl Executor for Nothing {
     fn run(&self, _: &Arc<Tree<Self>>, (): ()) -> Result<Option<Value>, Failure> {
         Ok(None)
     }
+
+    fn rest(&self) {}
 
     fn symbolize<'a>(&'a self, _: Digest, _: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {
         Box::pin(std::future::ready(at.to_vec()))

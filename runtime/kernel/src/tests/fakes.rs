@@ -60,6 +60,7 @@ impl Executor for Fake {
     type Module = ();
     type Lane = ();
     type Entry = ();
+    type Confined<T: Send + 'static> = Mutex<T>;
 
     fn prepare<'a>(&'a self, _: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
         let text = std::fs::read_to_string(wasm).unwrap();
@@ -111,6 +112,8 @@ impl Executor for Fake {
         tree.leave(entered, tree.fuel, 1 + self.charged.swap(0, Ordering::Relaxed), ended);
         tree.end_unit(outcome.is_ok()).and(outcome)
     }
+
+    fn rest(&self) {}
 
     fn symbolize<'a>(&'a self, _: Digest, _: &'a Path, at: &'a [Location]) -> BoxFuture<'a, Vec<Location>> {
         Box::pin(std::future::ready(at.to_vec()))

@@ -4,7 +4,7 @@
 //! says whether it may begin, and remembers what is needed for the report: positions and numbers only, no text,
 //! so that a call costs no allocation here. Names are looked up when the root call has ended.
 //!
-//! A tree lives on one thread. Other threads may only [`cancel`](Cancel::set) it.
+//! A tree lives on one thread: the first on which a call begins. Other threads may only [`cancel`](Cancel::set) it.
 
 mod book;
 mod cancel;
@@ -17,13 +17,13 @@ pub use unit::Told;
 
 use crate::graph::{Graph, Node, NodeIndex};
 use crate::logs::Logs;
-use crate::ports::{Clock, Executor};
+use crate::ports::{Clock, Confine, Executor};
 use crate::threads::{self, Pulse};
 use crate::work::Work;
 use book::{Book, Mark, Open};
 use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName, Outcome};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -79,7 +79,7 @@ pub struct Tree<E: Executor> {
     pub(crate) spent: u64,
     bytes: AtomicU64,
     waited_us: AtomicU64,
-    book: Mutex<Book>,
+    book: E::Confined<Book>,
 }
 
 /// Proof that a call was entered; [`Tree::leave`] takes it back.
@@ -153,7 +153,7 @@ impl<E: Executor> Tree<E> {
             spent: 0,
             bytes: AtomicU64::new(0),
             waited_us: AtomicU64::new(0),
-            book: Mutex::default(),
+            book: E::Confined::new(Book::default()),
         }
     }
 
@@ -179,7 +179,7 @@ impl<E: Executor> Tree<E> {
             spent: self.spent.saturating_add(used),
             bytes: AtomicU64::new(self.bytes.load(Ordering::Relaxed)),
             waited_us: AtomicU64::new(self.waited_us.load(Ordering::Relaxed)),
-            book: Mutex::new(Book { calls: self.calls(), ..Book::default() }),
+            book: E::Confined::new(Book { calls: self.calls(), ..Book::default() }),
         }
     }
 
@@ -189,8 +189,11 @@ impl<E: Executor> Tree<E> {
     /// `call.depth`, `call.deadline`, `call.cancelled`, `call.resource_limit`, `station.draining`.
     pub fn enter(&self, node: NodeIndex, what: Called) -> Result<Entered, Failure> {
         self.cancel.check()?;
-        let mut book = self.book();
-        let (depth, due) = (book.open.len(), self.due_in(&book));
+        self.book(|book| self.begin(book, node, what)).unwrap_or_else(|| Err(elsewhere()))
+    }
+
+    fn begin(&self, book: &mut Book, node: NodeIndex, what: Called) -> Result<Entered, Failure> {
+        let (depth, due) = (book.open.len(), self.due_in(book));
         // A root call may have waited for its turn, and the coarse clock would give it up to a tick too much.
         let now = if depth == 0 { self.pulse.exact_us() } else { self.pulse.coarse_us() };
         if now >= due.0 {
@@ -223,11 +226,16 @@ impl<E: Executor> Tree<E> {
     /// Remembers how a call ended and returns the fuel to charge its caller: what was counted, or after a failure
     /// at least what the elapsed time is worth, but then no more than was lent.
     pub fn leave(&self, entered: Entered, lent: u64, counted: u64, ended: Ended<'_>) -> u64 {
-        let mut book = self.book();
+        let stays = matches!(ended, Ended::Returned);
+        let fuel = self.book(|book| self.end(book, &entered, lent, counted, ended)).unwrap_or(counted);
+        self.work.leave(entered.depth, stays);
+        fuel
+    }
+
+    fn end(&self, book: &mut Book, entered: &Entered, lent: u64, counted: u64, ended: Ended<'_>) -> u64 {
         let Some(open) = book.open.pop() else { return counted };
         debug_assert_eq!(book.open.len(), entered.depth, "calls are left in the reverse of their order");
         let returned = matches!(ended, Ended::Returned | Ended::Refused);
-        let stays = matches!(ended, Ended::Returned);
         let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(lent)) };
         // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
         let origin = !returned && (matches!(ended, Ended::Failed(..)) || !book.path_is_fresh);
@@ -241,8 +249,6 @@ impl<E: Executor> Tree<E> {
         }
         book.count(open.node, fuel.saturating_sub(open.children_fuel), !returned);
         book.close(&open, entered.depth, fuel, outcome, at, origin);
-        drop(book);
-        self.work.leave(entered.depth, stays);
         fuel
     }
 
@@ -270,7 +276,7 @@ impl<E: Executor> Tree<E> {
 
     /// Adds what was used to the modules' meters. They are shared by all trees, so it is done once, at the end.
     pub(crate) fn settle(&self) {
-        for used in std::mem::take(&mut self.book().used) {
+        for used in self.book(|book| std::mem::take(&mut book.used)).unwrap_or_default() {
             if let Some(node) = self.graph.node(used.node) {
                 node.meter.add(used.calls, used.failures, used.fuel);
             }
@@ -294,33 +300,39 @@ impl<E: Executor> Tree<E> {
 
     /// The module that called the one that runs now; none for the root call.
     pub fn caller(&self) -> Option<ModuleName> {
-        let book = self.book();
-        let below = book.open.len().checked_sub(2)?;
-        self.graph.node(book.open.get(below)?.node).map(|node| node.name.clone())
+        let below = |book: &mut Book| Some(book.open.get(book.open.len().checked_sub(2)?)?.node);
+        self.graph.node(self.book(below)??).map(|node| node.name.clone())
     }
 
     /// The module that runs now, or ran when the call was unwound.
     pub(crate) fn innermost(&self) -> Option<&Node<E>> {
-        let node = self.book().open.last().map_or(self.root, |open| open.node);
-        self.graph.node(node)
+        let node = self.book(|book| book.open.last().map(|open| open.node)).flatten();
+        self.graph.node(node.unwrap_or(self.root))
     }
 
     /// Levels of nested calls that are left.
     pub fn depth_left(&self) -> u32 {
-        let depth = u32::try_from(self.book().open.len()).unwrap_or(u32::MAX);
+        let depth = u32::try_from(self.depth()).unwrap_or(u32::MAX);
         self.ceilings.depth_max.saturating_sub(depth)
     }
 
     /// Calls made so far.
     pub fn calls(&self) -> u64 {
-        self.book().calls
+        self.book(|book| book.calls).unwrap_or_default()
+    }
+
+    /// Calls that run now, one inside the other.
+    fn depth(&self) -> usize {
+        self.book(|book| book.open.len()).unwrap_or_default()
     }
 
     /// The frames of the ended tree: after a failure the stack down to the culprit, otherwise the calls in order.
     pub fn frames(&self, failed: bool) -> Vec<Frame> {
-        let book = self.book();
-        let marks = if failed && !book.path.is_empty() { &book.path } else { &book.done };
-        marks.iter().filter_map(|mark| self.frame(mark)).collect()
+        let frames = |book: &mut Book| {
+            let marks = if failed && !book.path.is_empty() { &book.path } else { &book.done };
+            marks.iter().filter_map(|mark| self.frame(mark)).collect()
+        };
+        self.book(frames).unwrap_or_default()
     }
 
     fn frame(&self, mark: &Mark) -> Option<Frame> {
@@ -348,9 +360,14 @@ impl<E: Executor> Tree<E> {
         })
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is remembered of the calls. Nothing on any thread but the call's own.
+    fn book<R>(&self, look: impl FnOnce(&mut Book) -> R) -> Option<R> {
+        self.book.with(look)
     }
+}
+
+fn elsewhere() -> Failure {
+    Failure::new(Code::StationInternal, "a call tree was used on a thread that is not its own")
 }
 
 /// The interface of a handler as the module exports it, with its version, and the function.

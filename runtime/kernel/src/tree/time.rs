@@ -33,7 +33,7 @@ impl<E: Executor> Tree<E> {
     }
 
     fn due(&self) -> (u64, u64) {
-        self.due_in(&self.book())
+        self.book(|book| self.due_in(book)).unwrap_or((self.deadline_us, self.deadline_ms))
     }
 
     pub(super) fn due_in(&self, book: &Book) -> (u64, u64) {

@@ -68,7 +68,7 @@ impl<E: Executor> Tree<E> {
     ) -> Told<T> {
         self.ready_to_write()?;
         let mut state = self.work.opened()?;
-        let depth = self.book().open.len().saturating_sub(1);
+        let depth = self.depth().saturating_sub(1);
         self.work.save_up_to(&mut state, depth)?;
         self.run(state, steps_max, true, write)
     }
@@ -148,8 +148,7 @@ impl<E: Executor> Tree<E> {
 
     /// The module that runs and its level on the stack; the root has 0.
     fn running(&self) -> Option<(crate::graph::NodeIndex, usize)> {
-        let book = self.book();
-        book.open.last().map(|open| (open.node, book.open.len() - 1))
+        self.book(|book| book.open.last().map(|open| (open.node, book.open.len() - 1)))?
     }
 
     /// Notes that something happened outside which cannot be done twice, such as a request that was sent. The call

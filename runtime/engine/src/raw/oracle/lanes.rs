@@ -186,9 +186,9 @@ impl Lanes {
 
 fn serve(plan: &Plan, caller: StoreContextMut<'_, Ctx>, arrive: Arrive<'_>, callee: &mut Callee) -> Result<Outcome> {
     let arrived = arrive(plan);
-    let mut job = Job::new(plan, &Free, caller, &arrived, None)?;
-    job.enter(callee.function, &mut callee.store)?;
-    Ok(job.out())
+    let mut out = Outcome::default();
+    Job::new(plan, &Free, caller, &arrived, None, &mut out)?.enter(callee.function, &mut callee.store)?;
+    Ok(out)
 }
 
 fn link_dynamic(linker: &mut Linker<Ctx>, callee: Arc<Mutex<Callee>>) -> Result<()> {
