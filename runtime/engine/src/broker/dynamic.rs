@@ -89,7 +89,7 @@ impl Values<'_> {
 
     fn take_args(&mut self, crossing: &Crossing<'_>, args: &mut [Val]) -> Result<Vec<u32>, Failure> {
         let mut from = Side { party: crossing.importer()?, store: self.caller.as_context_mut() };
-        handles::take(crossing.run, &mut from, args, crossing.wanted.params.iter().map(|(_, ty)| ty))
+        handles::take(crossing.run, &mut from, args, crossing.forms()?.wanted.params.iter().map(|(_, ty)| ty))
     }
 
     fn exchange(
@@ -103,16 +103,17 @@ impl Values<'_> {
         let module = Arc::clone(&lease.live.module);
         let party = || Party { node: lease.node, slot: lease.slot, module: &module };
         let mut to = Side { party: party(), store: lease.live.store.as_context_mut() };
-        let params = crossing.offered.params.iter().map(|(_, ty)| ty);
+        let forms = crossing.forms().map_err(Error::new)?;
+        let params = forms.offered.params.iter().map(|(_, ty)| ty);
         let lent = handles::give(run, &mut to, args, params, keys).map_err(Error::new)?;
         invoke(lease, crossing.found, args, self.results)?;
         handles::take_back(lent, lease.live.store.as_context_mut());
         let party = Party { node: lease.node, slot: lease.slot, module: &module };
         let mut from = Side { party, store: lease.live.store.as_context_mut() };
-        let keys = handles::take(run, &mut from, self.results, crossing.offered.result.iter()).map_err(Error::new)?;
+        let keys = handles::take(run, &mut from, self.results, forms.offered.result.iter()).map_err(Error::new)?;
         let party = crossing.importer().map_err(Error::new)?;
         let mut to = Side { party, store: self.caller.as_context_mut() };
-        handles::give(run, &mut to, self.results, crossing.wanted.result.iter(), keys).map_err(Error::new)?;
+        handles::give(run, &mut to, self.results, forms.wanted.result.iter(), keys).map_err(Error::new)?;
         Ok(())
     }
 }

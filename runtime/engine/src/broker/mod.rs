@@ -13,10 +13,11 @@ use crate::engine::Engine;
 use crate::failure::{self, Followed, Named};
 use crate::handles::{self, Entry, Party};
 use crate::lane::Lane;
+use crate::raw::Forms;
 use crate::run::{Lease, Ran, Run};
 use station_kernel::graph::{Found, FunctionLink, Link, ModuleLink, NodeIndex};
 use station_kernel::tree::{Called, Ended, Entered};
-use station_model::{Code, Failure, Function};
+use station_model::{Code, Failure};
 use std::sync::Arc;
 use wasmtime::{Error, StoreContextMut};
 
@@ -34,9 +35,7 @@ struct Crossing<'a> {
     link: &'a ModuleLink<Engine>,
     lane: &'a Lane,
     found: Found,
-    /// The function as the importer and as the provider know it; they differ in how they know resources.
-    wanted: &'a Function,
-    offered: &'a Function,
+    position: Position,
 }
 
 /// How a lane takes a call across.
@@ -58,22 +57,24 @@ impl<'a> Crossing<'a> {
     ///
     /// # Errors
     /// `call.not_ready`.
+    #[inline]
     fn find(run: &'a Arc<Run>, importer: NodeIndex, position: Position) -> Result<Self, Failure> {
-        let lost = || Failure::new(Code::StationInternal, "an import leads out of its graph");
         let node = run.node(importer)?;
         let Some(Link::Module(link)) = node.links.get(position.import) else { return Err(not_ready()) };
         let FunctionLink { function, lane } = link.functions.get(position.function).ok_or_else(lost)?;
-        let import = node.world.imports.get(position.import).ok_or_else(lost)?;
         let found = Found { export: link.export, function: *function };
-        Ok(Self {
-            run,
-            importer,
-            link,
-            lane,
-            found,
-            wanted: import.functions.get(position.function).ok_or_else(lost)?,
-            offered: run.node(link.provider)?.function(found).ok_or_else(lost)?,
-        })
+        Ok(Self { run, importer, link, lane, found, position })
+    }
+
+    /// Looks up the function's types, which only handles need.
+    ///
+    /// # Errors
+    /// `station.internal`: positions come from the graph.
+    fn forms(&self) -> Result<Forms<'a>, Failure> {
+        let import = self.run.node(self.importer)?.world.imports.get(self.position.import);
+        let wanted = import.and_then(|import| import.functions.get(self.position.function)).ok_or_else(lost)?;
+        let offered = self.run.node(self.link.provider)?.function(self.found).ok_or_else(lost)?;
+        Ok(Forms { wanted, offered })
     }
 
     fn go(&self, way: &mut impl Way) -> Result<(), Failure> {
@@ -145,6 +146,12 @@ fn while_it_starts() -> Error {
     Error::new(Failure::new(Code::StartTrap, "a component may not call other modules while it starts"))
 }
 
+#[cold]
+fn lost() -> Failure {
+    Failure::new(Code::StationInternal, "an import leads out of its graph")
+}
+
+#[cold]
 fn not_ready() -> Failure {
     Failure::new(Code::CallNotReady, "the import has no provider")
 }

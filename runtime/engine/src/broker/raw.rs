@@ -3,7 +3,7 @@
 use super::{Crossing, Position, Way, settle, while_it_starts};
 use crate::ctx::Ctx;
 use crate::failure::Followed;
-use crate::raw::{Arrive, Arrived, Exchange, Forms, Job, Outcome, Toll};
+use crate::raw::{Arrive, Arrived, Exchange, Job, Outcome, Toll};
 use crate::run::{Lease, Ran, Run};
 use station_model::{Code, Failure};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
@@ -31,7 +31,7 @@ pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arr
 
 impl Crossing<'_> {
     fn begin_exchange<'x>(&'x self, caller: &mut StoreContextMut<'_, Ctx>, arrived: &Arrived) -> Result<Exchange<'x>> {
-        let forms = Forms { wanted: self.wanted, offered: self.offered };
+        let forms = self.forms().map_err(Error::new)?;
         let party = self.importer().map_err(Error::new)?;
         Exchange::begin(self.run, party, forms, caller, arrived).map_err(Error::new)
     }

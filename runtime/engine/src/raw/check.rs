@@ -67,6 +67,17 @@ impl Load {
         }
     }
 
+    /// What a value takes of which this many bytes are always there. By value, since the fields of one that was just
+    /// written in memory are slow to move on.
+    #[inline]
+    pub(super) fn begin(bytes: usize, bytes_max: u64) -> Result<Self> {
+        let bytes = bytes as u64;
+        match bytes <= bytes_max {
+            true => Ok(Self { bytes, fuel: FUEL_PER_PART + bytes / BYTES_PER_FUEL, bytes_max }),
+            false => Err(too_much(bytes_max, bytes)),
+        }
+    }
+
     /// Counts a part of this many bytes that is moved as such.
     pub(super) fn part(&mut self, bytes: u64) -> Result<()> {
         self.take(bytes, FUEL_PER_PART + bytes / BYTES_PER_FUEL)

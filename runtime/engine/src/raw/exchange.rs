@@ -28,7 +28,7 @@ pub(crate) struct Exchange<'x> {
     lent: Vec<ResourceAny>,
 }
 
-/// The two forms of a function that is called: as the importer and as the provider know it.
+/// A function as the importer and as the provider know it; they differ in how they know resources.
 #[derive(Clone, Copy)]
 pub(crate) struct Forms<'f> {
     pub(crate) wanted: &'f Function,

@@ -98,6 +98,7 @@ impl<'j> Job<'j> {
     ///
     /// # Errors
     /// `call.abi`, `call.resource_limit`: the caller's fault.
+    #[inline]
     pub(crate) fn new(
         plan: &'j Plan,
         toll: &'j dyn Toll,
@@ -106,25 +107,28 @@ impl<'j> Job<'j> {
         exchange: Option<Box<Exchange<'j>>>,
         out: &'j mut Outcome,
     ) -> Result<Self> {
-        let mut from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
-        // What leads to no memory needs none; asking wasmtime for it is a part of what a scalar call costs.
-        let points = plan.params_point || plan.result_points;
-        let encoding = if points { abi::encoding(from.options().string_encoding) } else { Encoding::Utf8 };
-        let bytes_max = toll.bytes_max();
-        let mut load = Load { bytes_max, ..Load::default() };
-        load.part(plan.params.size as u64)?;
-        if plan.params_are_words {
-            return Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out });
+        let from = LowerContext::new(caller, arrived.side.options, arrived.side.instance);
+        // Asking wasmtime for what nobody needs is a part of what a small call costs.
+        let encoding = if plan.text { abi::encoding(from.options().string_encoding) } else { Encoding::Utf8 };
+        let load = Load::begin(plan.params.size, toll.bytes_max())?;
+        let mut job = Self { plan, toll, from, encoding, arrived, exchange, load, out };
+        if !plan.params_are_words {
+            job.check()?;
         }
+        Ok(job)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        let Self { plan, from, arrived, load, .. } = self;
+        let encoding = self.encoding;
         let source = match plan.params_point {
             true => Source { memory: from.as_slice_mut(), encoding },
             false => Source::NOWHERE,
         };
         match arrived.spilled {
-            None => check::flat(&plan.params, source, &arrived.words, &mut load)?,
-            Some(at) => check::in_memory(&plan.params, source, at, &mut load)?,
+            None => check::flat(&plan.params, source, &arrived.words, load),
+            Some(at) => check::in_memory(&plan.params, source, at, load),
         }
-        Ok(Self { plan, toll, from, encoding, arrived, exchange, load, out })
     }
 
     /// How handles are exchanged, where there are any.
@@ -167,13 +171,11 @@ impl<'j> Job<'j> {
             return Ok(());
         }
         let leaves = if self.plan.handles { leaves(cx.types, ty) } else { Vec::new() };
-        let (encoding, source) = match self.plan.params_point {
-            true => {
-                let encoding = abi::encoding(cx.options().string_encoding);
-                (encoding, Source { memory: self.from.as_slice_mut(), encoding: self.encoding })
-            }
-            false => (Encoding::Utf8, Source::NOWHERE),
+        let source = match self.plan.params_point {
+            true => Source { memory: self.from.as_slice_mut(), encoding: self.encoding },
+            false => Source::NOWHERE,
         };
+        let encoding = if self.plan.text { abi::encoding(cx.options().string_encoding) } else { Encoding::Utf8 };
         let mut target = Callee { cx, encoding, exchange: self.exchange.as_deref_mut(), leaves };
         let params = &self.plan.params;
         match self.arrived.spilled {
@@ -190,15 +192,18 @@ impl<'j> Job<'j> {
     pub(super) fn lift(&mut self, cx: &mut LiftContext<'_>, ty: InterfaceType, word: Option<&ValRaw>) -> Result<()> {
         let Some(result) = &self.plan.result else { return Ok(()) };
         let word = word.ok_or_else(|| super::abi("a result is missing"))?;
-        let mut load = Load { bytes_max: self.load.bytes_max, ..Load::default() };
-        load.part(result.size as u64)?;
+        let mut load = Load::begin(result.size, self.load.bytes_max)?;
         if let (true, At::Flat([word])) = (self.plan.result_is_word, self.answer(word)) {
             self.charge(load)?;
             self.out.word = word;
             return Ok(());
         }
         let source = match self.plan.result_points {
-            true => Source { memory: cx.memory(), encoding: abi::encoding(cx.options().string_encoding) },
+            true => {
+                let encoding =
+                    if self.plan.text { abi::encoding(cx.options().string_encoding) } else { Encoding::Utf8 };
+                Source { memory: cx.memory(), encoding }
+            }
             false => Source::NOWHERE,
         };
         let found = Found { source, node: result, at: self.answer(word) };

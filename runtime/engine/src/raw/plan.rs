@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(super) params_are_words: bool,
     /// True when the result is.
     pub(super) result_is_word: bool,
+    /// True when there is text somewhere, so that it matters how each side has it.
+    pub(super) text: bool,
     /// True when parameters lead to memory: they are spilled, or have text or lists.
     pub(super) params_point: bool,
     /// True when the result is in memory, or leads there.
@@ -110,6 +112,7 @@ impl Plan {
         Ok(Self {
             params_are_words: params.flats <= FLAT_PARAMS_MAX && params.is_words(),
             result_is_word: result.as_ref().is_some_and(|node| node.flats == FLAT_RESULTS_MAX && node.is_words()),
+            text: params.has_text() || result.as_ref().is_some_and(Node::has_text),
             params_point: params.flats > FLAT_PARAMS_MAX || params.points(),
             result_points: result.as_ref().is_some_and(|node| node.flats > FLAT_RESULTS_MAX || node.points()),
             flat_params: (params.flats <= FLAT_PARAMS_MAX).then(|| widths(&params)),
@@ -136,6 +139,16 @@ impl Node {
         match &self.shape {
             Shape::Number { bytes, .. } => *bytes >= 4,
             Shape::Record(fields) => fields.iter().all(|field| field.node.is_words()),
+            _ => false,
+        }
+    }
+
+    fn has_text(&self) -> bool {
+        match &self.shape {
+            Shape::String => true,
+            Shape::List(element) => element.has_text(),
+            Shape::Record(fields) => fields.iter().any(|field| field.node.has_text()),
+            Shape::Variant(variant) => variant.cases.iter().flatten().any(Self::has_text),
             _ => false,
         }
     }

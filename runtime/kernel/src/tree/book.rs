@@ -3,7 +3,7 @@
 //! Positions and numbers only, so that a call costs no allocation. Names are looked up for the report.
 
 use crate::graph::{Found, NodeIndex};
-use station_model::{Location, Outcome};
+use station_model::{Code, Location, Outcome};
 
 /// Frames that a report shows of a call that succeeded. Two thousand reports are kept, so this bounds their memory.
 const FRAMES_MAX: usize = 64;
@@ -96,23 +96,30 @@ impl Book {
         }
     }
 
-    pub(super) fn close(
+    /// Remembers a call that went well.
+    pub(super) fn close(&mut self, open: &Open, fuel: u64) {
+        self.path_is_fresh = false;
+        if let Some(mark) = open.slot.and_then(|slot| self.done.get_mut(slot)) {
+            (mark.fuel, mark.outcome) = (fuel, Outcome::Ok);
+        }
+    }
+
+    /// Remembers a call that failed, with the code and where; the failure is its own where it is the `origin`.
+    pub(super) fn close_failed(
         &mut self,
         open: &Open,
         depth: usize,
         fuel: u64,
-        outcome: Outcome,
-        at: Vec<Location>,
+        (code, at): (Code, Vec<Location>),
         origin: bool,
     ) {
-        self.path_is_fresh = outcome != Outcome::Ok;
+        let outcome = Outcome::Failed(code);
+        self.path_is_fresh = true;
         if origin {
             self.path = self.open.iter().enumerate().map(|(depth, open)| open.mark(depth, outcome)).collect();
             self.path.push(open.mark(depth, outcome));
         }
-        let ended_badly = outcome != Outcome::Ok;
-        let in_path = self.path.get_mut(depth).filter(|_| ended_badly);
-        if let Some(mark) = in_path {
+        if let Some(mark) = self.path.get_mut(depth) {
             (mark.fuel, mark.outcome) = (fuel, outcome);
             mark.at.clone_from(&at);
         }

@@ -21,7 +21,7 @@ use crate::ports::{Clock, Confine, Executor};
 use crate::threads::{self, Pulse};
 use crate::work::Work;
 use book::{Book, Mark, Open};
-use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName, Outcome};
+use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -237,18 +237,19 @@ impl<E: Executor> Tree<E> {
         debug_assert_eq!(book.open.len(), entered.depth, "calls are left in the reverse of their order");
         let returned = matches!(ended, Ended::Returned | Ended::Refused);
         let fuel = if returned { counted } else { counted.max(self.worth_of_time(&open).min(lent)) };
-        // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
-        let origin = !returned && (matches!(ended, Ended::Failed(..)) || !book.path_is_fresh);
-        let (outcome, at) = match ended {
-            Ended::Returned | Ended::Refused => (Outcome::Ok, Vec::new()),
-            Ended::Failed(failure, at) => (Outcome::Failed(failure.code), at),
-            Ended::Followed(code, at) => (Outcome::Failed(code), at),
-        };
         if let Some(above) = book.open.last_mut() {
             above.children_fuel = above.children_fuel.saturating_add(fuel);
         }
         book.count(open.node, fuel.saturating_sub(open.children_fuel), !returned);
-        book.close(&open, entered.depth, fuel, outcome, at, origin);
+        match ended {
+            Ended::Returned | Ended::Refused => book.close(&open, fuel),
+            Ended::Failed(failure, at) => book.close_failed(&open, entered.depth, fuel, (failure.code, at), true),
+            // A failure without a frame of its own, such as a refused call, began in the first frame that it ends.
+            Ended::Followed(code, at) => {
+                let origin = !book.path_is_fresh;
+                book.close_failed(&open, entered.depth, fuel, (code, at), origin);
+            }
+        }
         fuel
     }
 
