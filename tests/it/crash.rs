@@ -28,7 +28,7 @@ use std::path::Path;
 use workload::Workload;
 
 const DATABASE: &str = "station.db";
-const WAL: &str = "station.db-wal";
+pub(crate) const WAL: &str = "station.db-wal";
 
 /// What is tested on. The next workload is one line here and one file beside this one.
 const WORKLOADS: [(&str, &dyn Workload); 3] = [

@@ -3,12 +3,12 @@
 //! `http-writer` does what the path says, from left to right. Where a test needs a call to stand still it lets it ask
 //! something of [`Outside`], which answers when the test says so.
 
-use crate::crash::{disk, syncs_of_a_start};
+use crate::crash::{WAL, disk, syncs_of_a_start};
 use crate::gateway::{record, route_to};
 use crate::station;
 use serde_json::json;
 use station_testkit::http::{Answer, Exchange};
-use station_testkit::{Harm, How, Of, Station, until};
+use station_testkit::{Harm, How, Of, Station, Trace, What, until};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -162,6 +162,59 @@ fn an_answer_whose_commit_is_not_on_the_disk_is_a_failure() {
         assert!(read.status >= 500, "what may not be on the disk was shown: {}", read.text());
         station.is_up();
     }
+}
+
+/// Rows that are committed, durable or not, seen from beside the station.
+#[track_caller]
+fn committed(station: &Station) -> u64 {
+    let tables = station.cli(&["db", "tables", "--data", station.data().to_str().unwrap()]).ok();
+    tables["tables"][0]["rows"].as_u64().expect("one table")
+}
+
+/// Checks by what the station did that a sync of the last commit had ended when this was sent.
+#[track_caller]
+fn assert_sent_after_the_sync(trace: &Trace, sent: &str) {
+    let sending = trace.first_mentions([sent], |what| *what == What::Answer);
+    let commit = *trace.commits(WAL).last().expect("a commit");
+    assert!(trace.synced_between(WAL, commit, sending[sent]), "{sent:?} was sent before the commit was on the disk");
+}
+
+/// No sync ends as long as `gate` is there. The readers have read then what a power cut would take.
+#[test]
+fn what_streams_waits_until_what_it_has_read_is_on_the_disk() {
+    let outside = Outside::new();
+    let mut station = serving(LONG, &outside);
+    let (gate, trace) = (station.folder().join("gate"), station.folder().join("trace"));
+    station.kill();
+    station.set_disk(Some(disk().traced(&trace).held_by(&gate)));
+    station.start();
+    assert_eq!(get(&station, "/write/answer=200/rows").text(), "1");
+    std::fs::write(&gate, "").unwrap();
+    let writer = start(&station, "/insert/answer=200/say=written");
+    until("the row to be committed", || (committed(&station) == 2).then_some(()));
+
+    let fetch = format!("fetch={}", outside.port());
+    let reads_first = [200, 500].map(|status| {
+        let reader = start(&station, &format!("/read/{fetch}/answer={status}/say=with-{status}"));
+        outside.asked().answer();
+        reader
+    });
+    let begins_first = start(&station, &format!("/answer=200/say=begun/{fetch}/rows/say=read"));
+    let asked = outside.asked();
+    until("the answer to begin", || begins_first.has_begun().then_some(()));
+    asked.answer();
+    assert_eq!(get(&station, "/answer=200/say=nothing").text(), "nothing", "who has read nothing waits for nobody");
+    assert!(!reads_first.iter().any(Exchange::has_begun), "a reader told of what is not on the disk");
+    assert!(!writer.has_begun(), "the writer was told of what is not on the disk");
+
+    std::fs::remove_file(&gate).unwrap();
+    let texts = |exchange: Exchange| exchange.answer().unwrap().text();
+    assert_eq!(reads_first.map(texts), ["with-200", "with-500"]);
+    assert_eq!([texts(begins_first), texts(writer)], ["begun2read", "written"]);
+    station.kill();
+    let trace = Trace::read(&trace);
+    // The count is a chunk of its own.
+    ["with-200", "with-500", "1\r\n2\r\n", "written"].iter().for_each(|sent| assert_sent_after_the_sync(&trace, sent));
 }
 
 #[test]

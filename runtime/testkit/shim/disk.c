@@ -11,6 +11,7 @@
  *   STATION_SHIM_FAIL_ONLY      write | sync | truncate | unlink | rename | mkdir | open: count only these
  *   STATION_SHIM_TRACE          a file for events, a line each; the bytes of writes and answers go to FILE.data
  *   STATION_SHIM_SYNC_DELAY_US  added to each fsync and fdatasync
+ *   STATION_SHIM_SYNC_GATE      a file: each fsync and fdatasync waits as long as it is there
  *   STATION_SHIM_SYNC_NOT       set: syncs are counted, harmed and told of, and do not reach the machine's disk
  *
  * A line is `number TAB event TAB data position TAB data length TAB numbers and paths`, and lines are in the order of
@@ -63,6 +64,7 @@ static enum how fail_how;
 static int fail_on;
 static const char *fail_only;
 static long sync_delay_us;
+static const char *sync_gate;
 static int sync_not;
 static int trace_fd = -1;
 static int data_fd = -1;
@@ -98,6 +100,7 @@ static void read_settings(void) {
     fail_on = getenv("STATION_SHIM_FAIL_ON") != NULL;
     fail_only = getenv("STATION_SHIM_FAIL_ONLY");
     sync_delay_us = number_of("STATION_SHIM_SYNC_DELAY_US");
+    sync_gate = getenv("STATION_SHIM_SYNC_GATE");
     sync_not = getenv("STATION_SHIM_SYNC_NOT") != NULL;
     if (how)
         fail_how = how_named(how);
@@ -288,8 +291,12 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 
 static void wait_for_the_disk(void) {
     struct timespec left = {sync_delay_us / 1000000, sync_delay_us % 1000000 * 1000};
+    int kept = errno;
     while (sync_delay_us && nanosleep(&left, &left) && errno == EINTR)
         ;
+    while (sync_gate && !access(sync_gate, F_OK))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    errno = kept;
 }
 
 static int sync_file(int fd, int (*really)(int)) {

@@ -19,6 +19,7 @@ pub struct Disk {
     harm: Option<Harm>,
     trace: Option<PathBuf>,
     sync_delay: Duration,
+    sync_gate: Option<PathBuf>,
     syncs_not: bool,
 }
 
@@ -81,6 +82,13 @@ impl Disk {
         self
     }
 
+    /// A disk whose syncs do not end as long as this file is there.
+    #[must_use]
+    pub fn held_by(mut self, gate: &Path) -> Self {
+        self.sync_gate = Some(gate.to_owned());
+        self
+    }
+
     /// A disk whose syncs do nothing but count, fail and be told of. What a killed process has written stays in the
     /// system's memory, and a power cut is made from what was told, so a test of either needs no sync of the machine's
     /// own disk, which takes 3 ms when nobody else writes and as long as it likes otherwise.
@@ -106,6 +114,7 @@ impl Disk {
             [file.clone(), Trace::data_file(file)].iter().for_each(|old| drop(std::fs::remove_file(old)));
             variables.push(("STATION_SHIM_TRACE", file.into()));
         }
+        variables.extend(self.sync_gate.as_ref().map(|gate| ("STATION_SHIM_SYNC_GATE", gate.into())));
         variables.extend(self.syncs_not.then(|| ("STATION_SHIM_SYNC_NOT", "1".into())));
         variables.push(("STATION_SHIM_SYNC_DELAY_US", self.sync_delay.as_micros().to_string().into()));
         variables

@@ -49,12 +49,12 @@ impl<E: Executor> Tree<E> {
         }
         let state = self.work.opened()?;
         let streaming = state.read_only;
-        let told = self.run(state, steps_max, false, read)?;
+        let told = self.run(state, steps_max, false, read);
         if streaming {
-            // What was read may leave with the next byte.
+            // What was read may leave with the next byte, and a failure tells of it as well.
             self.wait_durable()?;
         }
-        Ok(told)
+        told
     }
 
     /// Writes in the unit of work: with the write lock, and every call on the stack behind a savepoint.
