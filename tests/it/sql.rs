@@ -418,6 +418,41 @@ fn what_the_database_computes_costs_fuel() {
 
 /// The code of a call that failed.
 #[track_caller]
+/// SQLite compares a long pattern for minutes, and where nobody can end it; and it finds a prefix by an index only while
+/// the comparing is its own.
+#[test]
+fn a_long_pattern_finds_what_it_should_ends_at_the_deadline_and_costs_nobody_the_index() {
+    let station = station().config("limits: { fuel: 9_000_000_000_000, deadline: 30s }").start();
+    station.deploy_all(&[ME]);
+    let rows_of = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)";
+    execute(
+        &station,
+        ME,
+        &[
+            "CREATE TABLE t (x)",
+            "CREATE INDEX by_x ON t (x)",
+            &format!("INSERT INTO t {rows_of} SELECT 'key ' || i FROM n"),
+            "INSERT INTO t VALUES (replace(hex(zeroblob(2000000)), '0', 'a'))",
+        ],
+    );
+    let prefix = json!(["SELECT count(*) FROM t WHERE x GLOB 'key 77*'", []]);
+    let fuel = || station.call_json(ME, "t:sql/run#query", prefix.clone()).ok()["call"]["fuel"].as_u64().unwrap();
+    let by_index = fuel();
+    let sought = format!("{}key 4321{}", "%".repeat(60), "%".repeat(60));
+    let found = format!("SELECT count(*) FROM t WHERE x LIKE '{sought}'");
+    assert_eq!(count(&station, ME, &found), 1);
+    let scanned = station.call_json(ME, "t:sql/run#query", json!([found, []])).ok()["call"]["fuel"].as_u64().unwrap();
+    assert_eq!(fuel(), by_index);
+    assert!(scanned > 20 * by_index, "{by_index} by the index, {scanned} by reading all");
+
+    let endless = format!("SELECT count(*) FROM t WHERE x LIKE '%{}b'", "a".repeat(20_000));
+    let asked = Instant::now();
+    let body = json!({"function": "t:sql/run#query", "args": [endless, []], "deadline": "300ms"});
+    station.call_with(ME, body).problem("call.deadline");
+    assert!(asked.elapsed() < Duration::from_secs(10), "it ended after {:?}", asked.elapsed());
+    assert_eq!(fuel(), by_index);
+}
+
 fn code(run: &Run) -> String {
     run.json()["code"].as_str().unwrap_or_else(|| panic!("it should have failed: {run:?}")).to_owned()
 }

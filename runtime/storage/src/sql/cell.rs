@@ -58,7 +58,7 @@ impl Cell {
         })));
         let (wall, steps) = (cell.clone(), cell.clone());
         conn.authorizer(Some(move |context: AuthContext<'_>| wall.judge(&context)))?;
-        conn.progress_handler(i32::from(STEPS), Some(move || steps.stepped()))?;
+        conn.progress_handler(i32::from(STEPS), Some(move || steps.spend(u64::from(STEPS))))?;
         Ok(cell)
     }
 
@@ -92,10 +92,11 @@ impl Cell {
         }
     }
 
-    /// True ends the statement. The watch is asked without the lock, because it is the kernel's code.
-    fn stepped(&self) -> bool {
+    /// Tells the watch of work that is worth so many steps. True ends the statement. The watch is asked without the
+    /// lock, because it is the kernel's code.
+    pub(super) fn spend(&self, steps: u64) -> bool {
         let watch = self.state().watch.clone();
-        watch.is_some_and(|watch| watch.step(u64::from(STEPS)))
+        watch.is_some_and(|watch| watch.step(steps))
     }
 }
 

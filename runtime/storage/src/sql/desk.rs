@@ -5,6 +5,7 @@ use super::{
     error::Explain,
     linear,
     mode::{Mode, words},
+    pattern,
     reply::{self, Reply},
     rewrite::split,
     texts::{Text, Texts},
@@ -19,11 +20,6 @@ use std::{iter, sync::Arc};
 
 /// The largest value, and the largest row, of a module.
 pub(super) const VALUE_BYTES_MAX: u32 = 4 << 20;
-
-/// The longest pattern of `LIKE` and `GLOB`, which take time with the product of pattern and value inside one step,
-/// where no watch is asked: with this and the largest value 0.8 s on a busy machine, with 256 bytes 3.9 s. Functions of
-/// our own would be linear, but SQLite then no longer finds `GLOB 'a*'` by an index.
-pub(super) const PATTERN_BYTES_MAX: u32 = 64;
 
 /// The largest script: a migration that is longer carries data, which belongs into an upload.
 const SCRIPT_BYTES_MAX: usize = 1 << 20;
@@ -47,6 +43,8 @@ pub(crate) struct Desk {
     texts: Texts,
     /// The longest value of the station's own statements.
     length: i32,
+    /// True when it has `LIKE` and `GLOB` of ours.
+    own_patterns: bool,
 }
 
 /// Which statement of a script failed, and how.
@@ -77,7 +75,7 @@ impl Desk {
         let length = conn.limit(Limit::SQLITE_LIMIT_LENGTH)?;
         linear::install(&conn)?;
         let cell = Cell::install(&mut conn)?;
-        Ok(Self { conn, cell, texts: Texts::default(), length })
+        Ok(Self { conn, cell, texts: Texts::default(), length, own_patterns: false })
     }
 
     /// Runs the station's own statements. Nothing is refused to them while `f` runs, except what a trigger that a
@@ -95,6 +93,11 @@ impl Desk {
     /// True while a transaction is open on the connection.
     pub(crate) fn in_transaction(&self) -> bool {
         !self.conn.is_autocommit()
+    }
+
+    /// False when the connection finds less by its indexes than a new one.
+    pub(crate) fn is_as_new(&self) -> bool {
+        !self.own_patterns
     }
 
     /// Prepares a module's statement, or finds it prepared, and says what it will do.
@@ -158,7 +161,7 @@ const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 256 << 10),
     (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
     (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES_MAX.cast_signed()),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, pattern::SHORT_BYTES_MAX.cast_signed()),
     (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 999),
     (Limit::SQLITE_LIMIT_TRIGGER_STEPS, 100),
 ];
@@ -227,7 +230,13 @@ impl Desk {
 
     fn run_text(&mut self, text: &Text, params: &[Value], caps: Caps) -> Result<Rows, SqlError> {
         let was_open = self.in_transaction();
-        let outcome = self.attempt(text, params, caps);
+        let mut outcome = self.attempt(text, params, caps);
+        if matches!(outcome, Err(SqlError::Limit { name: pattern::LIMIT, .. })) && !self.own_patterns {
+            // SQLite has undone what the statement did.
+            pattern::install(&self.conn, &self.cell).map_err(storage)?;
+            self.own_patterns = true;
+            outcome = self.attempt(text, params, caps);
+        }
         if text.rewritten.mode.is_schema() {
             self.texts.forget();
             self.conn.flush_prepared_statement_cache();

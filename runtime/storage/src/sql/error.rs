@@ -1,10 +1,6 @@
 //! What SQLite says, as the port's errors, in the module's names.
 
-use super::{
-    desk::{PATTERN_BYTES_MAX, VALUE_BYTES_MAX},
-    names::Names,
-    rewrite::Edits,
-};
+use super::{desk::VALUE_BYTES_MAX, names::Names, pattern, rewrite::Edits};
 use rusqlite::{Error, ffi};
 use station_kernel::{
     StorageError,
@@ -93,7 +89,7 @@ const LIMITS: &[(&str, &str, u64)] = &[
     ("too many arguments on function", "function_arguments", 32),
     ("too many SQL variables", "parameters", 999),
     ("variable number must be between", "parameters", 999),
-    ("pattern too complex", "pattern_bytes", PATTERN_BYTES_MAX as u64),
+    ("pattern too complex", pattern::LIMIT, pattern::LONG_BYTES_MAX as u64),
     ("too many levels of trigger recursion", "trigger_depth", 5),
 ];
 

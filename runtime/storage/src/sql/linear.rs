@@ -64,7 +64,7 @@ pub(super) fn install(conn: &Connection) -> rusqlite::Result<()> {
 /// How SQLite writes numbers with a fraction, of which it has rules of its own: by asking it. The connection is made
 /// for the first such number and has nothing in it.
 #[derive(Default)]
-struct Reals(OnceLock<Option<Mutex<Connection>>>);
+pub(super) struct Reals(OnceLock<Option<Mutex<Connection>>>);
 
 impl Reals {
     fn text(&self, number: f64) -> Option<String> {
@@ -75,7 +75,7 @@ impl Reals {
 }
 
 /// A value as text; none for NULL, of which nothing comes.
-fn text<'a>(context: &'a Context<'_>, index: usize, reals: &Reals) -> Option<Cow<'a, [u8]>> {
+pub(super) fn text<'a>(context: &'a Context<'_>, index: usize, reals: &Reals) -> Option<Cow<'a, [u8]>> {
     Some(match context.get_raw(index) {
         ValueRef::Null => return None,
         ValueRef::Integer(number) => number.to_string().into_bytes().into(),

@@ -27,6 +27,7 @@ mod functions;
 mod linear;
 mod mode;
 mod names;
+mod pattern;
 mod reply;
 mod rewrite;
 mod texts;

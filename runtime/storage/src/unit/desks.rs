@@ -1,8 +1,8 @@
 //! The connections of units.
 //!
 //! By default one is made when a unit finds none that is free, up to a bound, and kept for the next. A unit has its
-//! connection for itself from its beginning to its end. One comes back only if its transaction has ended, and is
-//! closed otherwise; so what a unit left behind, panic or not, never meets the next.
+//! connection for itself from its beginning to its end. One comes back only if its transaction has ended and it is as
+//! it was, and is closed otherwise; so what a unit left behind, panic or not, never meets the next.
 
 use crate::{Fault, connection, sql::Desk};
 use std::{
@@ -84,7 +84,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let clean = self.desk.take().filter(|desk| !desk.in_transaction());
+        let clean = self.desk.take().filter(|desk| !desk.in_transaction() && desk.is_as_new());
         let mut stock = self.desks.stock();
         stock.lent -= 1;
         stock.idle.extend(clean);

@@ -29,9 +29,9 @@ fn texts() {
     check(&mut room, &format!("SELECT {}1{}", "(SELECT ".repeat(60), ")".repeat(60)), "nesting");
     check(&mut room, &format!("SELECT coalesce(1{})", ",1".repeat(40)), "function_arguments");
     check(&mut room, "SELECT ?1000", "parameters");
-    check(&mut room, &format!("SELECT 'x' LIKE '{}'", "%a".repeat(200)), "pattern_bytes");
-    check(&mut room, &format!("SELECT 'x' GLOB '{}'", "x".repeat(65)), "pattern_bytes");
-    room.ok(&format!("SELECT 'x' GLOB '{}'", "x".repeat(64)));
+    check(&mut room, &format!("SELECT 'x' LIKE '{}'", "%a".repeat(25_001)), "pattern_bytes");
+    check(&mut room, &format!("SELECT 'x' GLOB '{}'", "x".repeat(50_001)), "pattern_bytes");
+    room.ok(&format!("SELECT 'x' GLOB '{}'", "x".repeat(50_000)));
     room.ok(&format!("SELECT {}1", "1+".repeat(90)));
     room.ok(&format!("INSERT INTO notes (text) VALUES ('x'){}", ", ('y')".repeat(400)));
 }
@@ -207,6 +207,46 @@ fn a_statement_without_end_is_interrupted() {
         assert_eq!(std::sync::Arc::strong_count(&watch), 1, "nothing of the unit is left");
         assert_eq!(room.number("SELECT count(*) FROM cases"), 3);
     }
+}
+
+/// SQLite's own would compare for minutes, in one step.
+#[test]
+fn a_pattern_that_is_compared_for_long_is_interrupted() {
+    let mut room = Room::new();
+    room.ok("CREATE TABLE big (a TEXT)");
+    room.ok("INSERT INTO big VALUES (replace(hex(zeroblob(2000000)), '0', 'a'))");
+    let a = "a".repeat(20_000);
+    let sets = "[a-z]".repeat(9_000);
+    for pattern in [
+        format!("LIKE '%{a}b'"),
+        format!("LIKE '%{}b'", "a%".repeat(10_000)),
+        format!("LIKE '%{a}!_' ESCAPE '!'"),
+        format!("GLOB '*{sets}b'"),
+    ] {
+        let watch = After::steps(200_000);
+        room.desk.watch(Some(watch.clone()));
+        let interrupted = room.run(&format!("SELECT a {pattern} FROM big"));
+        assert!(matches!(interrupted, Err(SqlError::Interrupted)), "{pattern:.20}: {interrupted:?}");
+        let steps = watch.steps.load(Ordering::Relaxed);
+        assert!((200_000..210_000).contains(&steps), "{pattern:.20}: {steps} steps");
+        room.desk.watch(None);
+    }
+}
+
+#[test]
+fn a_pattern_that_is_too_long_for_sqlite_finds_all_the_same() {
+    let mut room = Room::new();
+    assert!(room.desk.is_as_new());
+    let (like, long) = ("o%".repeat(40), "o".repeat(100));
+    room.ok(&format!("CREATE TABLE checked (x CHECK (x LIKE '{like}'))"));
+    room.ok(&format!("INSERT INTO notes (text) VALUES ('{long}'), ('x{long}')"));
+    assert!(room.desk.is_as_new(), "what is short has SQLite's own");
+    let written = room.ok(&format!("UPDATE notes SET text = 'found' WHERE text LIKE '{like}'"));
+    assert_eq!((written.changed, room.desk.is_as_new()), (1, false));
+    assert_eq!(room.number("SELECT count(*) FROM notes WHERE text = 'found'"), 1);
+    assert_eq!(room.number(&format!("SELECT text GLOB '*{long}' FROM notes ORDER BY id DESC LIMIT 1")), 1);
+    room.ok(&format!("INSERT INTO checked VALUES ('{long}')"));
+    room.run("INSERT INTO checked VALUES ('x')").unwrap_err();
 }
 
 #[test]
