@@ -1,6 +1,6 @@
 //! What survives a stop and a kill, what is done with files that somebody damaged, and how a station starts and ends.
 
-use crate::text::{API, answering, relaying};
+use crate::text::{API, answer, answering, probe, relaying};
 use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::{Cache, Station, until};
@@ -17,7 +17,7 @@ const NOTHING_HEAVY_COMPILES: &str = "engine: { compile: { cpu: 1s, wall: 2s } }
 fn heavy(number: u32) -> Vec<u8> {
     let round = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor i32.clz i32.add ".repeat(300);
     let filler = format!("(func (param i32) (result i32) local.get 0 {round})").repeat(2_000);
-    crate::text::probe(&(crate::text::answer(number) + &filler))
+    probe(&(answer(number) + &filler))
 }
 
 /// `alpha` answers 1, `beta` answers 2, `relay` asks `beta`.
@@ -45,10 +45,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The compiled code in the cache; beside each lies what its component is.
 fn cached(station: &Station) -> Vec<PathBuf> {
-    let found = files(&station.folder().join("cache"));
-    assert!(!found.is_empty(), "nothing was cached");
-    found
+    let (known, code): (Vec<_>, _) =
+        files(&station.folder().join("cache")).into_iter().partition(|path| path.extension().is_some());
+    assert!(!code.is_empty() && known.len() == code.len(), "nothing was cached, or half of it");
+    code
+}
+
+/// How many components the station has compiled since its start.
+#[track_caller]
+fn compiles(station: &Station) -> u64 {
+    let metrics = station.request("GET", "/metrics").send().text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("station_compiles_total "));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("nobody counts: {metrics}"))
 }
 
 /// What a module answers once its code is there. A station serves while it compiles again what its cache has lost.
@@ -145,6 +155,36 @@ fn the_second_start_does_not_compile() {
     assert_eq!(cached(&station).iter().map(stamp).collect::<Vec<_>>(), before);
     // That the setting does what this test needs.
     station.upload("new", &heavy(8)).problem("upload.compile_timeout");
+}
+
+#[test]
+fn the_same_bytes_are_compiled_once_however_often_they_are_uploaded() {
+    let mut station = station().cache(Cache::Own).start();
+    for name in ["one", "two"] {
+        station.upload(name, &answering(1)).ok();
+        assert_eq!(compiles(&station), 1);
+    }
+    station.kill();
+    station.start();
+    station.upload("three", &answering(1)).ok();
+    assert_eq!(compiles(&station), 0);
+    assert_eq!(station.call("three", crate::text::RUN, "(0)").result(), json!(1));
+    for name in ["one", "two", "three"] {
+        station.cli(&["rm", name]).ok();
+    }
+    station.upload("four", &answering(1)).ok();
+    assert_eq!(compiles(&station), 1, "the code goes with the last module that has it");
+}
+
+/// They have a key and a cache in common, as all tests do.
+#[test]
+fn what_one_station_has_compiled_another_with_its_key_and_cache_does_not() {
+    let all = [started(), started()];
+    for station in &all {
+        station.upload("heavy", &heavy(9)).ok();
+        assert_eq!(station.call("heavy", crate::text::RUN, "(0)").result(), json!(9));
+    }
+    assert_eq!(compiles(&all[1]), 0);
 }
 
 /// Something bad that happens to a file.

@@ -46,6 +46,9 @@ fn station(registry: &mut Registry, figures: Figures, uptime_s: u64) {
     gauge(registry, "uptime_seconds", "Seconds since the admin API began to answer", uptime_s);
     gauge(registry, "calls_running", "Root calls that run now", figures.calls_running);
     gauge(registry, "calls_queued", "Root calls that wait for a thread", figures.calls_queued);
+    let compiles = Counter::<u64>::default();
+    compiles.inc_by(figures.compiles);
+    registry.register("compiles", "Components compiled since the start; what the cache has is not", compiles);
     gauge(registry, "call_threads", "Call threads at most", figures.threads_max);
 }
 

@@ -6,17 +6,24 @@
 //! there, and loaded from that same buffer, so that nobody can change it in between. Whatever does not check is
 //! deleted and compiled again from the component, which is the source of truth.
 //!
+//! Beside the code lies what its component turned out to be, under a MAC of its own, so that the same bytes are
+//! neither checked nor compiled again when somebody uploads them again.
+//!
 //! The cache can be deleted at any time. Where no folder can be written there is no cache, and every start
 //! compiles.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use station_kernel::Prepared;
 use station_model::Digest;
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use subtle::ConstantTimeEq;
 
 const MAC_BYTES: usize = 32;
+/// The ending of the file that says what a component is.
+const PREPARED: &str = "world";
 const KEY_BYTES: usize = 32;
 /// Larger than any code that the compile child hands over.
 const ENTRY_BYTES_MAX: u64 = (1 << 30) + 64;
@@ -55,6 +62,22 @@ impl Cache {
         Ok(Self { folder, key, compatibility })
     }
 
+    /// What a component turned out to be when it was compiled.
+    pub(crate) fn prepared(&self, digest: &Digest) -> Option<Prepared> {
+        let path = self.path(digest)?.with_extension(PREPARED);
+        let bytes = read_entry(&path)?;
+        let told = bytes
+            .split_at_checked(MAC_BYTES)
+            .filter(|(mac, told)| self.mac_of_prepared(digest, told).ct_eq(mac).into());
+        let prepared = told.and_then(|(_, told)| serde_json::from_slice(told).ok());
+        if prepared.is_none() {
+            tracing::warn!(%digest, "what was known of a component was damaged or not written here; it is checked again");
+            let _written_over_anyway = std::fs::remove_file(&path);
+        }
+        let (world, metadata) = prepared?;
+        Some(Prepared { world, metadata })
+    }
+
     /// The code of a component.
     pub(crate) fn get(&self, digest: &Digest) -> Found {
         let Some(path) = self.path(digest) else { return Found::Nothing };
@@ -69,10 +92,15 @@ impl Cache {
         Found::Rejected
     }
 
-    /// Keeps the code of a component. A cache that cannot be written is only slower.
-    pub(crate) fn put(&self, digest: &Digest, code: &[u8]) {
+    /// Keeps the code of a component and what it is. A cache that cannot be written is only slower.
+    pub(crate) fn put(&self, digest: &Digest, prepared: &Prepared, code: &[u8]) {
         let Some(path) = self.path(digest) else { return };
-        if let Err(error) = self.write(&path, digest, code) {
+        // The code first, so that what is known has code.
+        let kept = write(&path, &self.mac(digest, code), code).and_then(|()| {
+            let told = serde_json::to_vec(&(&prepared.world, &prepared.metadata))?;
+            write(&path.with_extension(PREPARED), &self.mac_of_prepared(digest, &told), &told)
+        });
+        if let Err(error) = kept {
             tracing::warn!(%digest, %error, "could not keep compiled code; the next start compiles again");
         }
     }
@@ -80,6 +108,7 @@ impl Cache {
     /// Forgets the code of a component.
     pub(crate) fn remove(&self, digest: &Digest) {
         if let Some(path) = self.path(digest) {
+            let _was_never_there = std::fs::remove_file(path.with_extension(PREPARED));
             let _was_never_there = std::fs::remove_file(path);
         }
     }
@@ -89,25 +118,29 @@ impl Cache {
         self.folder.as_ref().map(|folder| folder.join(name))
     }
 
-    fn write(&self, path: &Path, digest: &Digest, code: &[u8]) -> std::io::Result<()> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&self.mac(digest, code))?;
-        file.write_all(code)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    }
-
     fn mac(&self, digest: &Digest, code: &[u8]) -> [u8; MAC_BYTES] {
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         mac_of(&self.key, [digest.as_bytes().as_slice(), &self.compatibility.to_le_bytes(), version, code])
     }
 
+    fn mac_of_prepared(&self, digest: &Digest, told: &[u8]) -> [u8; MAC_BYTES] {
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        let compatibility = self.compatibility.to_le_bytes();
+        mac_of(&self.key, [digest.as_bytes().as_slice(), &compatibility, version, b"prepared", told])
+    }
+
     fn check(&self, digest: &Digest, mac: &[u8], code: &[u8]) -> bool {
-        use subtle::ConstantTimeEq;
         self.mac(digest, code).ct_eq(mac).into()
     }
+}
+
+fn write(path: &Path, mac: &[u8], content: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(mac)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
 }
 
 /// The MAC of `parts`, each with its length before it, so that no two lists of parts are alike.
@@ -157,26 +190,35 @@ fn read_entry(path: &Path) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use station_kernel::state::Metadata;
+    use station_model::World;
 
     fn cache(folder: &Path) -> Cache {
         Cache::open(Some(&folder.join("cache")), &folder.join("key"), 7).unwrap()
+    }
+
+    fn prepared() -> Prepared {
+        let metadata = Metadata { name: Some("name".into()), ..Metadata::default() };
+        Prepared { world: World::default(), metadata }
     }
 
     #[test]
     fn code_comes_back_as_it_went_in_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"wasm");
-        cache(folder.path()).put(&digest, b"code");
+        cache(folder.path()).put(&digest, &prepared(), b"code");
         assert_eq!(cache(folder.path()).get(&digest), Found::Code(b"code".to_vec()));
+        assert_eq!(cache(folder.path()).prepared(&digest), Some(prepared()));
         cache(folder.path()).remove(&digest);
         assert_eq!(cache(folder.path()).get(&digest), Found::Nothing);
+        assert_eq!(cache(folder.path()).prepared(&digest), None);
     }
 
     #[test]
     fn a_change_of_any_byte_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, digest) = (cache(folder.path()), Digest::of(b"wasm"));
-        cache.put(&digest, b"code");
+        cache.put(&digest, &prepared(), b"code");
         let path = cache.path(&digest).unwrap();
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
@@ -193,10 +235,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_component_is_counts_only_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, digest) = (cache(folder.path()), Digest::of(b"wasm"));
+        cache.put(&digest, &prepared(), b"code");
+        let path = cache.path(&digest).unwrap().with_extension(PREPARED);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, bad).unwrap();
+            assert_eq!(cache.prepared(&digest), None, "byte {at}");
+            assert!(!path.exists());
+        }
+        let other = Digest::of(b"other");
+        std::fs::write(cache.path(&other).unwrap().with_extension(PREPARED), &good).unwrap();
+        assert_eq!(cache.prepared(&other), None, "of another component");
+        // Code that says what a component is, in its place.
+        let told = good.get(MAC_BYTES..).unwrap();
+        cache.put(&digest, &prepared(), told);
+        std::fs::copy(cache.path(&digest).unwrap(), &path).unwrap();
+        assert_eq!(cache.prepared(&digest), None);
+        assert_eq!(cache.get(&digest), Found::Code(told.to_vec()), "the code is as good as before");
+    }
+
+    #[test]
     fn an_entry_is_good_for_its_own_component_engine_and_key_only() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, digest) = (cache(folder.path()), Digest::of(b"wasm"));
-        cache.put(&digest, b"code");
+        cache.put(&digest, &prepared(), b"code");
         let other = Digest::of(b"other");
         std::fs::copy(cache.path(&digest).unwrap(), cache.path(&other).unwrap()).unwrap();
         assert_eq!(cache.get(&other), Found::Rejected);

@@ -24,6 +24,7 @@ use station_kernel::{Executor, Meter, Prepared};
 use station_model::{Code, Digest, Failure, Function, InterfaceName, Location, World};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wasmtime::component::Component;
 
@@ -64,6 +65,8 @@ pub struct Engine {
     cache: Arc<Cache>,
     loaded: Mutex<HashMap<Digest, Weak<Module>>>,
     symbols: Mutex<HashMap<(Digest, u64), Vec<Location>>>,
+    /// Compile children that were asked for.
+    compiles: AtomicU64,
 }
 
 /// What every call needs of the engine.
@@ -111,19 +114,31 @@ impl Engine {
             cache: Arc::new(cache),
             loaded: Mutex::default(),
             symbols: Mutex::default(),
+            compiles: AtomicU64::new(0),
         })
     }
 
     async fn compile(&self, digest: Digest, wasm: &Path) -> Result<(Prepared, Vec<u8>), Failure> {
+        self.compiles.fetch_add(1, Ordering::Relaxed);
         let compiled = self.worker.compile(wasm).await?;
         self.shared.host.check(&compiled.prepared.world)?;
         let cache = Arc::clone(&self.cache);
         let keep = move || {
-            cache.put(&digest, &compiled.code);
-            compiled.code
+            cache.put(&digest, &compiled.prepared, &compiled.code);
+            (compiled.prepared, compiled.code)
         };
-        let code = tokio::task::spawn_blocking(keep).await.map_err(|_| lost())?;
-        Ok((compiled.prepared, code))
+        tokio::task::spawn_blocking(keep).await.map_err(|_| lost())
+    }
+
+    /// What a component is: known since it was compiled here, or found out by compiling it.
+    async fn inspect(&self, digest: Digest, wasm: &Path) -> Result<Prepared, Failure> {
+        let cache = Arc::clone(&self.cache);
+        let known = tokio::task::spawn_blocking(move || cache.prepared(&digest)).await.map_err(|_| lost())?;
+        match known {
+            // What the host offers may have changed since.
+            Some(prepared) => self.shared.host.check(&prepared.world).map(|()| prepared),
+            None => Ok(self.compile(digest, wasm).await?.0),
+        }
     }
 
     async fn code(&self, digest: Digest, wasm: &Path) -> Result<Vec<u8>, Failure> {
@@ -222,7 +237,7 @@ impl Executor for Engine {
     type Confined<T: Send + 'static> = Confined<T>;
 
     fn prepare<'a>(&'a self, digest: Digest, wasm: &'a Path) -> BoxFuture<'a, Result<Prepared, Failure>> {
-        Box::pin(async move { Ok(self.compile(digest, wasm).await?.0) })
+        Box::pin(self.inspect(digest, wasm))
     }
 
     fn load<'a>(
@@ -303,6 +318,10 @@ impl Executor for Engine {
     fn tick(&self) {
         self.shared.engine.increment_epoch();
         self.shared.pool.tick();
+    }
+
+    fn compiles(&self) -> u64 {
+        self.compiles.load(Ordering::Relaxed)
     }
 
     fn forget(&self, digest: Digest) {

@@ -129,6 +129,8 @@ pub struct Figures {
     pub calls_queued: u64,
     /// Call threads at most.
     pub threads_max: u64,
+    /// Components that were compiled since the start, and not found compiled.
+    pub compiles: u64,
 }
 
 /// The operator's side of a station.

@@ -131,6 +131,9 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// Looks at the deadlines of everything that runs. The pulse calls it every few milliseconds.
     fn tick(&self);
 
+    /// How many components were compiled since the start, and not found compiled.
+    fn compiles(&self) -> u64;
+
     /// Forgets the compiled code of a component that no module has any more.
     fn forget(&self, digest: Digest);
 }

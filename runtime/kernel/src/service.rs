@@ -263,6 +263,7 @@ impl<E: Executor> Control for Service<E> {
             calls_running: self.0.running() as u64,
             calls_queued: self.0.threads().queued() as u64,
             threads_max: self.0.settings().threads_max as u64,
+            compiles: self.0.executor().compiles(),
         }
     }
 

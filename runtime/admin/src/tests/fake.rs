@@ -324,7 +324,7 @@ impl Control for Fake {
     }
 
     fn figures(&self) -> Figures {
-        Figures { calls_running: 1, calls_queued: 2, threads_max: 8 }
+        Figures { calls_running: 1, calls_queued: 2, threads_max: 8, compiles: 3 }
     }
 
     fn ready(&self) -> Result<(), Failure> {

@@ -148,6 +148,7 @@ async fn metrics_are_openmetrics() {
         "station_calls_total{module=\"m\",outcome=\"failed\"} 2",
         "station_fuel_total{module=\"m\"} 700",
         "station_calls_queued 2",
+        "station_compiles_total 3",
     ] {
         assert!(answer.text.lines().any(|l| l == line), "{line} is not in\n{}", answer.text);
     }

@@ -69,6 +69,10 @@ impl Executor for Nothing {
 
     fn tick(&self) {}
 
+    fn compiles(&self) -> u64 {
+        0
+    }
+
     fn forget(&self, _: Digest) {}
 }
 

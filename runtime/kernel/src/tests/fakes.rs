@@ -121,6 +121,10 @@ impl Executor for Fake {
 
     fn tick(&self) {}
 
+    fn compiles(&self) -> u64 {
+        0
+    }
+
     fn forget(&self, _: Digest) {}
 }
 
