@@ -7,6 +7,7 @@
 mod config;
 #[cfg(test)]
 mod golden;
+mod heart;
 mod migrations;
 mod out;
 mod problem;

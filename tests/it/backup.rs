@@ -1,10 +1,13 @@
 //! Backups: a whole station in one file, taken while it works, and back again.
 
+use crate::crash::disk;
 use crate::unit_of_work::{CALLER, both, pair, there};
 use crate::{started, station};
 use serde_json::json;
 use station_testkit::{Cache, Station, until};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 fn shown(path: &Path) -> &str {
@@ -122,6 +125,33 @@ fn a_backup_of_a_stopped_station_is_the_same() {
     again.start();
     compiled(&again);
     assert_eq!(there(&again), (1, 1));
+}
+
+/// A disk that does not flush keeps the station from writing down who asked.
+#[test]
+fn a_backup_that_takes_long_says_that_it_is_alive() {
+    let mut station = started();
+    let gate = station.folder().join("gate");
+    station.kill();
+    station.set_disk(Some(disk().held_by(&gate)));
+    station.start();
+    let file = station.folder().join("long.tar");
+    std::fs::write(&gate, "").unwrap();
+    let asks = |more: &[&str]| {
+        let mut backup = Command::new(env!("CARGO_BIN_EXE_station"));
+        backup.args(["backup", shown(&file), "--force", "--url", &station.ready().admin]).args(more);
+        backup.env("STATION_TOKEN", station.token()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut waits = asks(&[]);
+    let said = BufReader::new(waits.stderr.take().unwrap());
+    let mut lines = said.lines().map_while(Result::ok);
+    let first = lines.next().expect("it says something while it waits");
+    assert!(first.starts_with("the station copies its database, ") && first.ends_with(" s"), "{first}");
+    std::fs::remove_file(&gate).unwrap();
+    assert!(lines.last().is_some_and(|line| line.ends_with("; checked")));
+    assert!(waits.wait().unwrap().success() && file.exists());
+    let quiet = asks(&["--quiet"]).wait_with_output().unwrap();
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{quiet:?}");
 }
 
 #[test]

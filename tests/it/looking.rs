@@ -38,6 +38,24 @@ fn tables_are_told_by_a_station_and_by_its_folder_alike() {
 }
 
 #[test]
+fn the_keys_of_modules_are_counted_beside_their_tables() {
+    let station = filled();
+    assert_eq!(station.cli(&["db", "tables"]).ok()["keys"], json!([]));
+    station.deploy_all(&["kv-draft", "kv-draft2"]);
+    let pairs = json!([["é", "12345"], ["b", ""]]);
+    for bucket in ["one", "two"] {
+        station.call_json("kv-draft", "fixture:kv/kv#set-many", json!([bucket, pairs])).ok();
+    }
+    let keys = json!([{"module": "kv-draft", "keys": 4, "bytes": 16}]);
+    let data = station.data().display().to_string();
+    assert_eq!(station.cli(&["db", "tables"]).ok()["keys"], keys);
+    assert_eq!(station.cli(&["db", "tables", "--data", &data]).ok()["keys"], keys);
+    assert_eq!(station.cli(&["db", "tables", "--module", "kv-draft2"]).ok(), json!({"tables": [], "keys": []}));
+    let text = station.text(&["db", "tables"]).stdout;
+    assert!(text.contains("kv-draft  4     16 B"), "{text}");
+}
+
+#[test]
 fn the_shell_reads_beside_a_running_station_and_changes_nothing() {
     let mut station = filled();
     let data = station.data().display().to_string();

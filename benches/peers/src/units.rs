@@ -3,6 +3,11 @@
 //! One unit is one row inserted. Plain SQLite has WAL and `synchronous = FULL`, once with a connection per thread and
 //! once with one connection for all; the better of the two is the reference. With it the cost of a flush is measured:
 //! on a disk that does not wait for its flushes there is nothing to share.
+//!
+//! What a flush costs depends on two things that have nothing to do with who asks for it. A log that grows needs its
+//! new length written as well, one that is written over does not; so nothing is measured before the logs are as long
+//! as they get. And a disk that others use is slow for seconds at a time; so the two with one caller, which are
+//! compared by what a single flush costs, take turns that are much shorter.
 
 use crate::http::workers;
 use crate::load::{Answers, Load};
@@ -11,7 +16,7 @@ use anyhow::{Result, ensure};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -21,9 +26,15 @@ const CALLERS: usize = 64;
 const ROUND: Duration = Duration::from_secs(1);
 const TABLE: &str = "CREATE TABLE t (x)";
 const INSERT: &str = "INSERT INTO t VALUES (1)";
+/// Of the two with one caller, each in turn, as often as makes a round.
+const TURN: Duration = Duration::from_millis(50);
+const TURNS: usize = 20;
 const FLUSHES: usize = 50;
-/// Until every log has reached the size at which it is written over instead of growing, which is quicker to flush.
-const WARM_UP: usize = 3;
+const PAGE: [u8; 4096] = [1; 4096];
+/// Rounds until the logs are as long as they get: a station's takes some 4,000 commits, SQLite's 1,000.
+const WARM_UP: std::ops::RangeInclusive<usize> = 3..=15;
+/// Where SQLite begins a log anew.
+const LOG_BYTES: u64 = 4_000_000;
 
 type Side<'a> = Box<dyn FnMut() -> Result<Answers> + 'a>;
 
@@ -34,15 +45,37 @@ pub fn measure(rounds: usize, folder: &Path, url: &str) -> Result<Value> {
     let own: Vec<_> = own.into_iter().map(Mutex::new).collect();
     let shared = [Mutex::new(connect(&folder.join("shared.db"))?)];
     let mut sides: Vec<(&str, Side<'_>)> = vec![
-        ("station, 64 callers", by_station(&runtime, url, CALLERS)?),
-        ("SQLite, 64 threads, a connection each", Box::new(|| by_sqlite(&own, CALLERS))),
-        ("SQLite, 64 threads, one connection", Box::new(|| by_sqlite(&shared, CALLERS))),
-        ("station, one caller", by_station(&runtime, url, 1)?),
-        ("SQLite, one thread", Box::new(|| by_sqlite(&shared, 1))),
+        ("station, 64 callers", by_station(&runtime, url, CALLERS, ROUND)?),
+        ("SQLite, 64 threads, a connection each", Box::new(|| by_sqlite(&own, CALLERS, ROUND))),
+        ("SQLite, 64 threads, one connection", Box::new(|| by_sqlite(&shared, CALLERS, ROUND))),
     ];
-    for _ in 0..WARM_UP {
+    let mut one: Vec<(&str, Side<'_>)> = vec![
+        ("station, one caller", by_station(&runtime, url, 1, TURN)?),
+        ("SQLite, one thread", Box::new(|| by_sqlite(&shared, 1, TURN))),
+    ];
+    for round in 1..=*WARM_UP.end() {
         sides.iter_mut().try_for_each(|(_, side)| side().map(drop))?;
+        let grown = |name: &str| Ok(folder.join(name).metadata()?.len() >= LOG_BYTES);
+        if round >= *WARM_UP.start() && grown("each.db-wal")? && grown("shared.db-wal")? {
+            break;
+        }
     }
+    let mut found = rounds_of(rounds, &mut sides)?;
+    found.extend(rounds_of(rounds * TURNS, &mut one)?);
+    sides.append(&mut one);
+    let row = |((name, _), (rates, waited)): (&(&str, Side<'_>), (Vec<f64>, Vec<f64>))| {
+        let of = |part| percentile(waited.clone(), part);
+        json!({ "by": name, "per_second": median(rates), "p50_ms": of(0.5), "p99_ms": of(0.99) })
+    };
+    let rows: Vec<Value> = sides.iter().zip(found).map(row).collect();
+    let (grows, stays) = (flush_ms(folder, 0)?, flush_ms(folder, FLUSHES * PAGE.len())?);
+    Ok(json!({
+        "rounds": rounds, "callers": CALLERS, "flush_ms": stays, "flush_growing_ms": grows, "sides": rows,
+    }))
+}
+
+/// Rates and times of each side, in turn.
+fn rounds_of(rounds: usize, sides: &mut [(&str, Side<'_>)]) -> Result<Vec<(Vec<f64>, Vec<f64>)>> {
     let mut found: Vec<_> = sides.iter().map(|_| (Vec::new(), Vec::new())).collect();
     for _ in 0..rounds {
         for ((_, side), (rates, waited)) in sides.iter_mut().zip(&mut found) {
@@ -51,24 +84,19 @@ pub fn measure(rounds: usize, folder: &Path, url: &str) -> Result<Value> {
             waited.extend(answers.waited_ms);
         }
     }
-    let row = |((name, _), (rates, waited)): (&(&str, Side<'_>), (Vec<f64>, Vec<f64>))| {
-        let of = |part| percentile(waited.clone(), part);
-        json!({ "by": name, "per_second": median(rates), "p50_ms": of(0.5), "p99_ms": of(0.99) })
-    };
-    let rows: Vec<Value> = sides.iter().zip(found).map(row).collect();
-    Ok(json!({ "rounds": rounds, "callers": CALLERS, "flush_ms": flush_ms(folder)?, "sides": rows }))
+    Ok(found)
 }
 
-fn by_station<'a>(runtime: &'a Runtime, url: &str, callers: usize) -> Result<Side<'a>> {
+fn by_station<'a>(runtime: &'a Runtime, url: &str, callers: usize, how_long: Duration) -> Result<Side<'a>> {
     let mut load = Load::connect(runtime, url, callers)?;
-    Ok(Box::new(move || load.run(runtime, ROUND)))
+    Ok(Box::new(move || load.run(runtime, how_long)))
 }
 
 /// Callers share what connections there are.
-fn by_sqlite(connections: &[Mutex<Connection>], callers: usize) -> Result<Answers> {
+fn by_sqlite(connections: &[Mutex<Connection>], callers: usize, how_long: Duration) -> Result<Answers> {
     let start = Instant::now();
     let waited_ms = std::thread::scope(|scope| {
-        let one = |at: usize| scope.spawn(move || insert_until(&connections[at % connections.len()], start + ROUND));
+        let one = |at: usize| scope.spawn(move || insert_until(&connections[at % connections.len()], start + how_long));
         let callers: Vec<_> = (0..callers).map(one).collect();
         let joined =
             callers.into_iter().map(|caller| caller.join().map_err(|_| anyhow::anyhow!("a caller panicked"))?);
@@ -101,12 +129,15 @@ fn connect(file: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A page is written and flushed, so often.
-fn flush_ms(folder: &Path) -> Result<f64> {
+/// A page is written and flushed, so often, to a file of this length.
+fn flush_ms(folder: &Path, bytes: usize) -> Result<f64> {
     let mut file = File::create(folder.join("flush"))?;
+    file.write_all(&vec![0; bytes])?;
+    file.sync_all()?;
+    file.rewind()?;
     let mut flush = || {
         let start = Instant::now();
-        file.write_all(&[1; 4096])?;
+        file.write_all(&PAGE)?;
         file.sync_data()?;
         anyhow::Ok(start.elapsed().as_secs_f64() * 1e3)
     };

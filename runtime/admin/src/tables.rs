@@ -1,4 +1,4 @@
-//! Tables of modules: which there are, and how big.
+//! Tables and keys of modules: which there are, and how big.
 
 use crate::access::Reader;
 use crate::query::Query;
@@ -21,12 +21,11 @@ pub(crate) struct Wanted {
     module: Option<ModuleName>,
 }
 
-/// Lists the tables of modules with their rows and bytes. Every row is counted, so this takes a while where there are many.
+/// Lists the tables of modules with their rows and bytes, and how many keys they have. Every row is counted, so this takes a while where there are many.
 #[utoipa::path(get, path = "/v1/tables", tag = "modules", operation_id = "tables", params(Wanted),
     responses((status = 200, body = TableList), openapi::Problems))]
 pub(crate) async fn list(_: Reader, State(app): State<App>, Query(wanted): Query<Wanted>) -> Result<Json<TableList>> {
     let busy = |_| Refusal::new(Code::StationBusy, "others count the rows of all tables now; try again in a moment");
     let _turn = app.counts.try_acquire().map_err(busy)?;
-    let tables = app.control.tables(wanted.module).await?;
-    Ok(Json(TableList { tables: tables.into_iter().map(wire::table).collect() }))
+    Ok(Json(wire::data(app.control.tables(wanted.module).await?)))
 }

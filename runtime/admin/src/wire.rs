@@ -2,7 +2,7 @@
 
 use station_api as api;
 use station_kernel::Line;
-use station_kernel::control::{Deployed, ModuleView, TableView};
+use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView};
 use station_kernel::graph::{Edge, Health, Reason, Waiting};
 use station_kernel::state::{AuditEntry, Metadata, ModuleState, Revision, Route, Scope, Token};
 use station_model::{Function, FunctionPath, Interface};
@@ -22,7 +22,17 @@ pub(crate) fn waiting_for(health: &Health) -> Vec<api::Waiting> {
     }
 }
 
-pub(crate) fn table(table: TableView) -> api::Table {
+pub(crate) fn data(data: DataView) -> api::TableList {
+    let DataView { tables, keys } = data;
+    api::TableList { tables: tables.into_iter().map(table).collect(), keys: keys.into_iter().map(self::keys).collect() }
+}
+
+fn keys(keys: KeysView) -> api::Keys {
+    let KeysView { module, keys, bytes } = keys;
+    api::Keys { module, keys, bytes }
+}
+
+fn table(table: TableView) -> api::Table {
     let TableView { module, name, physical, rows, bytes } = table;
     api::Table { module, name, physical, rows, bytes }
 }

@@ -36,7 +36,7 @@ pub use modules::{
 pub use problem::{Limit, Problem};
 pub use settings::{ConfigBody, Limits, Route, RouteList};
 pub use station::Readiness;
-pub use tables::{Table, TableList};
+pub use tables::{Keys, Table, TableList};
 pub use tokens::{CreatedToken, NewToken, Scope, Token, TokenList};
 pub use upload::{Deployed, Progress, UploadEvent, UploadOptions};
 

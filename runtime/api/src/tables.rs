@@ -1,4 +1,4 @@
-//! Tables of modules.
+//! Tables and keys of modules.
 
 use crate::{Client, Error};
 use serde::{Deserialize, Serialize};
@@ -21,18 +21,32 @@ pub struct Table {
     pub bytes: u64,
 }
 
-/// Tables of modules.
+/// The keys of a module in `wasi:keyvalue`, those of all its buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Keys {
+    /// Whose they are.
+    #[schema(value_type = String)]
+    pub module: ModuleName,
+    /// How many.
+    pub keys: u64,
+    /// Bytes of the keys and of their values.
+    pub bytes: u64,
+}
+
+/// Tables and keys of modules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TableList {
     /// By module and name.
     pub tables: Vec<Table>,
+    /// By module; modules without keys are left out.
+    pub keys: Vec<Keys>,
 }
 
 impl Client {
-    /// The tables of all modules, or of one.
+    /// The tables and keys of all modules, or of one.
     ///
     /// # Errors
-    /// `call.no_such_module`, `sql.interrupted` when counting their rows takes too long.
+    /// `call.no_such_module`, `sql.interrupted` when counting them takes too long.
     pub async fn tables(&self, module: Option<&str>) -> Result<TableList, Error> {
         let mut request = self.get(&["v1", "tables"])?;
         if let Some(module) = module {

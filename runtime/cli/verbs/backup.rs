@@ -4,11 +4,11 @@
 //! The file has its name only after everything in it was read back and checked.
 
 use crate::{
+    heart::Heart,
     out, problem,
     session::{self, Ask, Connection, Session},
     units,
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use station_host::backup::{self, BackupError, Contents, Target};
 use std::{
@@ -63,26 +63,27 @@ impl Args {
 
     fn of_folder(&self, data: &Path) -> anyhow::Result<()> {
         let mut target = self.target()?;
+        let heart = Heart::beating("copying the database", self.connection.quiet);
         let mut backup = backup::of_folder(data).map_err(failed)?;
-        let bar = bar(Some(backup.bytes), self.connection.quiet);
+        heart.doing("writing the archive", Some(backup.bytes));
         let mut piece = vec![0; PIECE];
         loop {
             let read = backup.archive.read(&mut piece)?;
             let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             target.append(bytes).map_err(failed)?;
-            bar.inc(read as u64);
+            heart.done(read as u64);
         }
-        self.finish(target, &bar)
+        self.finish(target, heart)
     }
 
     fn target(&self) -> anyhow::Result<Target> {
         Target::create(&self.file, self.force).map_err(failed)
     }
 
-    fn finish(&self, target: Target, bar: &ProgressBar) -> anyhow::Result<()> {
-        bar.set_message("checking");
+    fn finish(&self, target: Target, heart: Heart) -> anyhow::Result<()> {
+        heart.doing("checking the archive", None);
         let contents = target.finish().map_err(failed)?;
-        bar.finish_and_clear();
+        drop(heart);
         if self.connection.json {
             out::json(&document(&self.file, &contents))?;
         } else if !self.connection.quiet {
@@ -99,13 +100,14 @@ impl Ask for Args {
 
     async fn run(self, session: &Session) -> anyhow::Result<()> {
         let mut target = self.target()?;
+        let heart = Heart::beating("the station copies its database", session.quiet);
         let mut archive = session.client.backup().await?;
-        let bar = bar(archive.bytes(), session.quiet);
+        heart.doing("receiving the archive", archive.bytes());
         while let Some(piece) = archive.chunk().await? {
             target.append(&piece).map_err(failed)?;
-            bar.inc(piece.len() as u64);
+            heart.done(piece.len() as u64);
         }
-        self.finish(target, &bar)
+        self.finish(target, heart)
     }
 }
 
@@ -131,15 +133,4 @@ pub(crate) fn document(file: &Path, contents: &Contents) -> Value {
         "components": contents.artifacts.len(),
         "bytes": contents.bytes(),
     })
-}
-
-fn bar(bytes: Option<u64>, quiet: bool) -> ProgressBar {
-    if quiet || !out::watched() {
-        return ProgressBar::hidden();
-    }
-    let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    match ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {eta} {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -1,7 +1,7 @@
 //! `station restore`: a data folder from a backup.
 
 use super::backup::{document, failed, told};
-use crate::{out, session};
+use crate::{heart::Heart, out, session};
 use station_api::Error;
 use station_host::backup;
 use std::{fs::File, path::PathBuf, process::ExitCode};
@@ -43,7 +43,9 @@ impl Args {
     fn restore(&self) -> anyhow::Result<()> {
         let readable = File::open(&self.file);
         readable.map_err(|source| Error::File { path: self.file.clone(), source })?;
+        let heart = Heart::beating("checking the backup and writing what is in it", self.quiet);
         let contents = backup::restore(&self.file, &self.data).map_err(failed)?;
+        drop(heart);
         if self.json {
             out::json(&document(&self.file, &contents))?;
         } else if !self.quiet {

@@ -120,6 +120,26 @@ pub struct TableView {
     pub bytes: u64,
 }
 
+/// The keys of a module, those of all its buckets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysView {
+    /// Whose they are.
+    pub module: ModuleName,
+    /// How many.
+    pub keys: u64,
+    /// Bytes of the keys and of their values.
+    pub bytes: u64,
+}
+
+/// What modules keep in the database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataView {
+    /// Their tables, by module and name.
+    pub tables: Vec<TableView>,
+    /// Their keys, by module; modules without keys are left out.
+    pub keys: Vec<KeysView>,
+}
+
 /// Figures for `/metrics` that belong to no module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -204,7 +224,7 @@ pub trait Control: Send + Sync + 'static {
     /// The last entries of the audit log, newest first.
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>>;
     /// The tables of all modules, or of one.
-    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>>;
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>>;
     /// Makes a backup of the whole station, which goes on working; the audit log says who asked for it.
     fn backup(&self, who: Principal) -> BoxFuture<'_, Result<Backup, Failure>>;
     /// A path where an upload may be received.

@@ -1,6 +1,6 @@
 //! What the kernel needs from outside, as traits. The adapters implement them; `station-host` plugs them in.
 
-use crate::control::TableView;
+use crate::control::DataView;
 use crate::state::{AuditEntry, Change, Metadata, Migration, State};
 use crate::tree::Tree;
 use serde_json::Value;
@@ -227,11 +227,11 @@ pub trait Registry: Send + Sync + 'static {
     /// When the database cannot be copied.
     fn backup(&self, at_ms: u64) -> Result<Backup, StorageError>;
 
-    /// The tables of all modules, or of one, in the order of their names. Counts their rows, which takes a while.
+    /// The tables and keys of all modules, or of one, in the order of their names. Counts rows and keys, which takes a while.
     ///
     /// # Errors
     /// [`RefusedChange`] when there is no such module or counting takes too long.
-    fn tables(&self, module: Option<&ModuleName>) -> Result<Vec<TableView>, StorageError>;
+    fn tables(&self, module: Option<&ModuleName>) -> Result<DataView, StorageError>;
 }
 
 /// A backup, read from its beginning to its end. What it needs on the disk ends with it.

@@ -1,7 +1,7 @@
 //! The kernel as the admin API sees it.
 
 use crate::control::{
-    CallAnswer, CallRequest, Control, Deployed, Figures, GraphView, ModuleView, Principal, TableView, Upload,
+    CallAnswer, CallRequest, Control, DataView, Deployed, Figures, GraphView, ModuleView, Principal, Upload,
 };
 use crate::graph::Graph;
 use crate::kernel::Kernel;
@@ -240,7 +240,7 @@ impl<E: Executor> Control for Service<E> {
         Box::pin(crate::lifecycle::blocking(move || registry.audit(limit)))
     }
 
-    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>> {
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>> {
         let registry = Arc::clone(self.0.registry());
         Box::pin(crate::lifecycle::blocking(move || registry.tables(module.as_ref())))
     }

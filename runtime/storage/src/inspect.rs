@@ -14,7 +14,10 @@ use rusqlite::{
     hooks::{AuthAction, AuthContext, Authorization},
     types::ValueRef,
 };
-use station_kernel::{control::TableView, work::Value};
+use station_kernel::{
+    control::{DataView, KeysView, TableView},
+    work::Value,
+};
 use station_model::{Code, Failure, ModuleName};
 use std::{
     collections::BTreeMap,
@@ -140,12 +143,12 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// The tables of all modules, or of one, in the order of their names.
+/// The tables and keys of all modules, or of one, in the order of their names.
 ///
 /// # Errors
 /// `admin.not_found` when there is no database in `data`, `call.no_such_module`, `sql.interrupted` when counting takes
 /// too long.
-pub fn tables(data: &Path, module: Option<&ModuleName>) -> Result<Vec<TableView>, Failure> {
+pub fn tables(data: &Path, module: Option<&ModuleName>) -> Result<DataView, Failure> {
     let mut connection = opened(data)?;
     let _end = limited(&mut connection, TABLES_MAX).map_err(failure)?;
     list(&mut connection, module).map_err(|fault| match fault {
@@ -178,7 +181,7 @@ fn limited(connection: &mut Connection, wait: Duration) -> rusqlite::Result<End>
     Ok(end)
 }
 
-fn list(connection: &mut Connection, only: Option<&ModuleName>) -> Result<Vec<TableView>, Fault> {
+fn list(connection: &mut Connection, only: Option<&ModuleName>) -> Result<DataView, Fault> {
     let snapshot = connection.transaction()?;
     let modules = modules(&snapshot)?;
     if let Some(name) = only.filter(|name| !modules.values().any(|known| known == *name)) {
@@ -200,6 +203,27 @@ fn list(connection: &mut Connection, only: Option<&ModuleName>) -> Result<Vec<Ta
         });
     }
     found.sort_by(|a, b| (&a.module, &a.name).cmp(&(&b.module, &b.name)));
+    let keys = keys(&snapshot, &modules, only)?;
+    Ok(DataView { tables: found, keys })
+}
+
+/// The keys of modules that have any. How many bytes they have is counted at every write, for the quota.
+fn keys(
+    db: &Connection,
+    modules: &BTreeMap<i64, ModuleName>,
+    only: Option<&ModuleName>,
+) -> rusqlite::Result<Vec<KeysView>> {
+    let sql = "SELECT kv.module, count(*), m.kv_bytes FROM kv JOIN modules AS m ON m.id = kv.module GROUP BY kv.module";
+    let mut statement = db.prepare(sql)?;
+    let unsigned = |number: i64| number.unsigned_abs();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?), unsigned(row.get(2)?))))?;
+    let rows: Vec<(i64, u64, u64)> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut found: Vec<_> = rows
+        .into_iter()
+        .filter_map(|(id, keys, bytes)| Some(KeysView { module: modules.get(&id)?.clone(), keys, bytes }))
+        .filter(|keys| only.is_none_or(|only| *only == keys.module))
+        .collect();
+    found.sort_by(|a, b| a.module.cmp(&b.module));
     Ok(found)
 }
 
@@ -320,12 +344,12 @@ mod tests {
     #[test]
     fn tables_are_listed_by_their_modules_names() {
         let (folder, _storage) = filled();
-        let found = tables(folder.path(), None).unwrap();
+        let found = tables(folder.path(), None).unwrap().tables;
         let told: Vec<_> =
             found.iter().map(|t| (t.module.as_str(), t.name.as_str(), t.physical.as_str(), t.rows)).collect();
         assert_eq!(told, [("a", "users", "m1__users", 3), ("b", "odd \" name", "m2__odd \" name", 0)]);
         assert_eq!(found[0].bytes, 2 * found[1].bytes, "an index belongs to its table");
-        assert_eq!(tables(folder.path(), Some(&name("b"))).unwrap().len(), 1);
+        assert_eq!(tables(folder.path(), Some(&name("b"))).unwrap().tables.len(), 1);
         assert_eq!(tables(folder.path(), Some(&name("c"))).unwrap_err().code, Code::CallNoSuchModule);
     }
 

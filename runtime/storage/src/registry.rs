@@ -8,7 +8,7 @@
 use crate::{Fault, Storage, backup, change, error::Doing as _, inspect, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
-    control::TableView,
+    control::DataView,
     ports::{Backup, RefusedChange},
     state::{AuditEntry, Change, State},
 };
@@ -64,7 +64,7 @@ impl Registry for Storage {
         made.doing(|| "making a backup".to_owned())
     }
 
-    fn tables(&self, module: Option<&ModuleName>) -> Result<Vec<TableView>, StorageError> {
+    fn tables(&self, module: Option<&ModuleName>) -> Result<DataView, StorageError> {
         let data = self.inner.file.parent().unwrap_or(Path::new("."));
         inspect::tables(data, module).map_err(RefusedChange).doing(|| "listing the tables".to_owned())
     }

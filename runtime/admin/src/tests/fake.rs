@@ -4,7 +4,10 @@ use super::tokens;
 use serde_json::json;
 use station_kernel::{
     Control, Line, Logs,
-    control::{CallAnswer, CallRequest, Deployed, Figures, GraphView, ModuleView, Principal, TableView, Upload},
+    control::{
+        CallAnswer, CallRequest, DataView, Deployed, Figures, GraphView, KeysView, ModuleView, Principal, TableView,
+        Upload,
+    },
     graph::Health,
     ports::{Backup, BoxFuture},
     state::{AuditEntry, Change, Revision, Route, Scope, State, Token},
@@ -308,10 +311,12 @@ impl Control for Fake {
         Box::pin(std::future::ready(Ok(vec![entry])))
     }
 
-    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<Vec<TableView>, Failure>> {
+    fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>> {
         let module = module.unwrap_or_else(|| "m".parse().unwrap());
-        let table = TableView { module, name: "t".into(), physical: "m1__t".into(), rows: 2, bytes: 4_096 };
-        Box::pin(std::future::ready(Ok(vec![table])))
+        let table =
+            TableView { module: module.clone(), name: "t".into(), physical: "m1__t".into(), rows: 2, bytes: 4_096 };
+        let keys = KeysView { module, keys: 3, bytes: 40 };
+        Box::pin(std::future::ready(Ok(DataView { tables: vec![table], keys: vec![keys] })))
     }
 
     fn backup(&self, _: Principal) -> BoxFuture<'_, Result<Backup, Failure>> {

@@ -1,12 +1,12 @@
-//! `station db tables`: which module has which tables, and how big they are.
+//! `station db tables`: which module has which tables and how many keys, and how big they are.
 
 use crate::{
     out, problem,
     session::{self, Ask, Connection, Session},
     units,
 };
-use station_api::{Table, TableList};
-use station_host::inspect::{self, TableView};
+use station_api::{Keys, Table, TableList};
+use station_host::inspect::{self, DataView, KeysView, TableView};
 use station_model::{Code, ModuleName};
 use std::{
     path::{Path, PathBuf},
@@ -15,14 +15,15 @@ use std::{
 
 const AFTER: &str = "\
 TABLE is what the module calls it, IN THE DATABASE what `station db shell` calls it. BYTES are those of \
-its pages, indices included. Keys of wasi:keyvalue are not tables.
+its pages, indices included. Keys of wasi:keyvalue are in no table of their module: they are counted \
+below, with the bytes of keys and values.
 
 Examples:
   station db tables
   station db tables --module dossiers --json | jq '.tables[].rows'
   station db tables --data /var/lib/station      # of a folder, whether a station runs there or not";
 
-/// List the tables of modules, with rows and bytes
+/// List the tables and keys of modules, with rows and bytes
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub(super) struct Args {
@@ -46,8 +47,9 @@ impl Args {
 
     fn look(&self, data: &Path) -> anyhow::Result<()> {
         let module = self.module.as_deref().map(name).transpose()?;
-        let tables = inspect::tables(data, module.as_ref()).map_err(problem::failed)?;
-        let list = TableList { tables: tables.into_iter().map(table).collect() };
+        let DataView { tables, keys } = inspect::tables(data, module.as_ref()).map_err(problem::failed)?;
+        let keys = keys.into_iter().map(|KeysView { module, keys, bytes }| Keys { module, keys, bytes }).collect();
+        let list = TableList { tables: tables.into_iter().map(table).collect(), keys };
         match self.connection.json {
             true => out::json(&list)?,
             false => out::line(&page(&list))?,
@@ -79,7 +81,12 @@ fn table(table: TableView) -> Table {
 }
 
 fn page(list: &TableList) -> String {
-    out::table(["MODULE", "TABLE", "ROWS", "BYTES", "IN THE DATABASE"], list.tables.iter().map(row))
+    let tables = out::table(["MODULE", "TABLE", "ROWS", "BYTES", "IN THE DATABASE"], list.tables.iter().map(row));
+    if list.keys.is_empty() {
+        return tables;
+    }
+    let row = |keys: &Keys| [keys.module.to_string(), units::Count(keys.keys).to_string(), units::about(keys.bytes)];
+    format!("{}\n\n{}", tables.trim_end(), out::table(["MODULE", "KEYS", "BYTES"], list.keys.iter().map(row)))
 }
 
 fn row(table: &Table) -> [String; 5] {

@@ -1,7 +1,7 @@
 //! An executor that does what a test says, and a registry in memory with files in a folder.
 
 use super::database::{Database, Shared};
-use crate::control::TableView;
+use crate::control::DataView;
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
 use crate::ports::{Arguments, Backup, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
@@ -228,8 +228,8 @@ impl Registry for Memory {
         Ok(vec![])
     }
 
-    fn tables(&self, _: Option<&ModuleName>) -> Result<Vec<TableView>, StorageError> {
-        Ok(vec![])
+    fn tables(&self, _: Option<&ModuleName>) -> Result<DataView, StorageError> {
+        Ok(DataView::default())
     }
 
     fn backup(&self, _: u64) -> Result<Backup, StorageError> {
