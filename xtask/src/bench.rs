@@ -115,7 +115,8 @@ fn peers(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
     hops(options, &program, found)?;
     let station = repo::target().join(profile).join("station");
     serve(options, &program, &station, found)?;
-    units(options, &program, &station, found)
+    units(options, &program, &station, found, None)?;
+    units(options, &program, &station, found, Some(&tools::slow_disk()?))
 }
 
 /// One hop: HTTP, gRPC, Extism, an isolate.
@@ -148,7 +149,7 @@ fn serve(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> 
     let Some(wasmtime) = wasmtime else { return Ok(()) };
     say("==> measuring: HTTP through the gateway and by wasmtime serve");
     let hello = servers::component("http-hello");
-    let station = servers::station(station)?;
+    let station = servers::station(station, None)?;
     let (kept, fresh) = (servers::wasmtime(&wasmtime, &hello, KEPT)?, servers::wasmtime(&wasmtime, &hello, 1)?);
     let mut measure = command(peers);
     measure.args(["serve", if options.quick { "3" } else { "11" }]);
@@ -160,10 +161,11 @@ fn serve(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> 
     Ok(())
 }
 
-/// Durable writes through the gateway and by plain SQLite on the same disk.
-fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> Result<()> {
-    say("==> measuring: durable writes");
-    let station = servers::station(station)?;
+/// Durable writes through the gateway and by plain SQLite on the same disk: the machine's, or for both one that takes a
+/// millisecond for a flush.
+fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found, slow: Option<&Path>) -> Result<()> {
+    say(&format!("==> measuring: durable writes{}", if slow.is_some() { ", with slow flushes" } else { "" }));
+    let station = servers::station(station, slow)?;
     let folder = repo::target().join("bench/units");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -174,9 +176,10 @@ fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> 
     answer(command(peers).args(["serve", "1", &url("write/answer=200/say=ok")]))?;
     let mut measure = command(peers);
     measure.args(["units", if options.quick { "3" } else { "9" }]).arg(&folder).arg(url("insert/answer=200/say=ok"));
+    slow.into_iter().for_each(|library| tools::slow_down(&mut measure, library, &folder));
     let answer = answer(&mut measure)?;
-    found.rows.extend(rows::of_units(&answer));
-    found.cases.push(json!({ "what": "durable writes", "measured": answer }));
+    found.rows.extend(rows::of_units(&answer, slow.is_some()));
+    found.cases.push(json!({ "what": "durable writes", "slow_flushes": slow.is_some(), "measured": answer }));
     Ok(())
 }
 

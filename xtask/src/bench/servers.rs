@@ -1,5 +1,6 @@
 //! Servers under measurement: started on free ports of the loopback address, ended when they are dropped.
 
+use super::tools;
 use crate::repo;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -27,8 +28,8 @@ impl Drop for Server {
 }
 
 /// A station with `http-hello` behind the hosts `reused` and `fresh`, and `http-writer` behind `writer`. With its
-/// default limits and on the disk that the target folder is on.
-pub(super) fn station(program: &Path) -> Result<Server> {
+/// default limits and on the disk that the target folder is on, slowed down where there is a library for that.
+pub(super) fn station(program: &Path, slow: Option<&Path>) -> Result<Server> {
     let folder = repo::target().join("bench/station");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -38,6 +39,7 @@ pub(super) fn station(program: &Path) -> Result<Server> {
     std::fs::write(&config, yaml())?;
     let mut serve = Command::new(program);
     serve.arg("serve").arg("--config").arg(config);
+    slow.into_iter().for_each(|library| tools::slow_down(&mut serve, library, &folder));
     let mut child = serve.stdout(Stdio::piped()).stderr(log("station")?).spawn().context("starting the station")?;
     let line = first_line(child.stdout.take().context("the station has no output")?, "\"ready\"")?;
     let ready: Value = serde_json::from_str(&line)?;

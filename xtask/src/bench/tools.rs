@@ -13,6 +13,8 @@ const WASMTIME: &str = "48.0.8";
 /// What `serve` and `run` need, and no more.
 const WASMTIME_FEATURES: &str = "run,serve,cranelift,pooling-allocator,parallel-compilation,backtrace,demangle,component-model,\
                                  component-model-async";
+/// From here on sharing a flush is worth something, so here the goals hold.
+const FLUSH_US: &str = "1000";
 const WORKERD: &str = "1.20261117.1";
 /// Extism knows no components.
 const PLUGIN_TARGET: &str = "wasm32-unknown-unknown";
@@ -29,6 +31,22 @@ pub(super) fn peers() -> Result<PathBuf> {
     let sources = repo::root().join("benches/peers");
     run(cargo(&["build", "--release", "--locked"]).current_dir(sources).env("CARGO_TARGET_DIR", &build))?;
     Ok(build.join("release/peers"))
+}
+
+/// The library with which tests put a disk of their own below a process: here one on which a flush takes a millisecond
+/// and nothing is waited for besides.
+pub(super) fn slow_disk() -> Result<PathBuf> {
+    let library = repo::target().join("bench/disk.so");
+    let source = repo::root().join("runtime/testkit/shim/disk.c");
+    let flags = ["-shared", "-fPIC", "-O2", "-U_FORTIFY_SOURCE", "-pthread", "-o"];
+    run(command("cc").args(flags).arg(&library).arg(source).arg("-ldl"))?;
+    Ok(library)
+}
+
+/// Has a process flush in a millisecond what is in this folder.
+pub(super) fn slow_down(command: &mut Command, library: &Path, folder: &Path) {
+    command.env("LD_PRELOAD", library).env("STATION_SHIM_DIR", folder);
+    command.env("STATION_SHIM_SYNC_NOT", "1").env("STATION_SHIM_SYNC_DELAY_US", FLUSH_US);
 }
 
 /// The plugin that Extism runs.
