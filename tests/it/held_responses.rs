@@ -272,6 +272,56 @@ fn a_writer_that_sleeps_is_ended_and_the_next_gets_its_turn() {
 }
 
 #[test]
+fn a_writer_that_waits_for_a_body_or_an_answer_is_ended_as_well() {
+    let outside = Outside::new();
+    let station = serving("1s", &outside);
+    let body = station.gateway("POST", "/write/body/answer=200").body("some").start_claiming(9);
+    body.answer().unwrap().problem(503, "unit.too_long");
+    let asks = start(&station, &format!("/write/fetch={}/answer=200", outside.port()));
+    let _never_answered = outside.asked();
+    // The module is told that there is no answer and traps, if it is not ended before.
+    assert!(asks.answer().unwrap().status >= 500);
+    assert_eq!(rows(&station), 0);
+}
+
+#[test]
+fn what_a_call_wrote_is_gone_when_its_client_goes_away() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let leaves = start(&station, &format!("/write/fetch={}/answer=200", outside.port()));
+    let _never_answered = outside.asked();
+    assert_eq!(station.running(), 1);
+    drop(leaves);
+    until("the call to end", || (station.running() == 0).then_some(()));
+    let last = station.get("/v1/calls")["calls"][0].clone();
+    assert_eq!(
+        (&last["outcome"], &last["unit"]["outcome"]),
+        (&json!("call.cancelled"), &json!("rolled-back")),
+        "{last:#}"
+    );
+    assert_eq!(rows(&station), 0);
+}
+
+#[test]
+fn a_unit_that_is_open_for_long_is_told_of_in_the_log() {
+    let station = serving(LONG, &Outside::new());
+    let told = || {
+        station
+            .stderr()
+            .lines()
+            .filter(|line| line.contains("a long unit of work"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(get(&station, "/write/answer=200").status, 200);
+    let long = get(&station, "/read/sleep=1100/answer=200");
+    let id = long.header("station-call").unwrap();
+    record(&station, id);
+    until("the log to tell", || (!told().is_empty()).then_some(()));
+    assert!(told().len() == 1 && told()[0].contains(id) && told()[0].contains("http-writer"), "{:#?}", told());
+}
+
+#[test]
 fn a_call_that_asked_outside_is_not_run_again() {
     let outside = Outside::new();
     let station = serving(LONG, &outside);
@@ -284,6 +334,40 @@ fn a_call_that_asked_outside_is_not_run_again() {
     assert_eq!(rows(&station), 1);
 }
 
+/// What six are answered that post this body, read, write and do more, at the same time as somebody holds the lock and commits.
+#[track_caller]
+fn crowd(station: &Station, outside: &Outside, body: &str, more: &str) -> Vec<Answer> {
+    let post = || station.gateway("POST", &format!("/body/read/write/answer=200{more}")).body(body).send();
+    let holder = start(station, &format!("/write/fetch={}/answer=200", outside.port()));
+    let asked = outside.asked();
+    let answers = thread::scope(|scope| {
+        let others: Vec<_> = (0..6).map(|_| scope.spawn(post)).collect();
+        until("all to run", || (station.running() == 7).then_some(()));
+        asked.answer();
+        others.into_iter().map(|other| other.join().unwrap()).collect()
+    });
+    assert_eq!(holder.answer().unwrap().status, 200);
+    answers
+}
+
+/// More than 64 KiB of a body are not kept for a second attempt.
+#[test]
+fn a_request_that_conflicts_after_reading_a_long_body_is_told_so() {
+    let outside = Outside::new();
+    let station = serving(LONG, &outside);
+    let body = "what the client sent ".repeat(4_000);
+    let mut written = 0;
+    let round = |_| {
+        let answers = crowd(&station, &outside, &body, "");
+        let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+        refused.iter().for_each(|answer| drop(answer.problem(409, "unit.conflict")));
+        written += 1 + done.len() as u64;
+        assert_eq!(rows(&station), written, "who was refused has written nothing");
+        !refused.is_empty()
+    };
+    assert!((0..20).any(round), "nothing conflicted");
+}
+
 /// Who is run again cannot be chosen from outside: somebody who has read before the holder of the lock commits. So
 /// several try at once, until it has happened.
 #[test]
@@ -291,17 +375,8 @@ fn a_request_that_conflicts_is_served_again_from_its_first_byte() {
     let outside = Outside::new();
     let station = serving(LONG, &outside);
     let body = "what the client sent ".repeat(100);
-    let post = || station.gateway("POST", "/body/read/write/answer=200/echo").body(body.clone()).send();
     let round = |round: u64| {
-        let holder = start(&station, &format!("/write/fetch={}/answer=200", outside.port()));
-        let asked = outside.asked();
-        let answers: Vec<_> = thread::scope(|scope| {
-            let others: Vec<_> = (0..6).map(|_| scope.spawn(post)).collect();
-            until("all to run", || (station.running() == 7).then_some(()));
-            asked.answer();
-            others.into_iter().map(|other| other.join().unwrap()).collect()
-        });
-        assert_eq!(holder.answer().unwrap().status, 200);
+        let answers = crowd(&station, &outside, &body, "/echo");
         assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == body));
         assert_eq!(rows(&station), 7 * (round + 1), "each has written once");
         let reran = |answer: &Answer| record(&station, answer.header("station-call").unwrap())["unit"]["reran"] == true;
