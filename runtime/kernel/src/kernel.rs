@@ -145,11 +145,16 @@ impl<E: Executor> Kernel<E> {
         let Ports { executor, registry, units, clock, logs } = ports;
         let state = registry.load().map_err(StartError::Registry)?;
         registry.sweep(&state).map_err(StartError::Registry)?;
-        let ticking = Arc::clone(&executor);
-        let pulse = Pulse::start(move || ticking.tick()).map_err(StartError::Pulse)?;
+        let threads = Threads::new(settings.threads_max, settings.queue_max, tokio::runtime::Handle::current());
+        let (ticking, ticker) = (Arc::clone(&executor), threads.ticker());
+        let tick = move || {
+            ticker.tick();
+            ticking.tick();
+        };
+        let pulse = Pulse::start(tick).map_err(StartError::Pulse)?;
         let kernel = Arc::new(Self {
             shop: Workshop::new(units, settings.write_ms_max),
-            threads: Threads::new(settings.threads_max, settings.queue_max, tokio::runtime::Handle::current()),
+            threads,
             settings,
             executor,
             registry,
