@@ -177,6 +177,7 @@ fn store(shared: &Arc<Shared>, making: &Making<'_>, fuel: u64) -> Store<Ctx> {
 /// Ends what must end: past its deadline, cancelled, or out of fuel by what the host did for it. Fuel alone ends a
 /// loop of instructions but not one of host calls, which cost the guest next to nothing.
 fn at_tick(mut store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
+    station_kernel::threads::do_before_wait();
     store.data_mut().check_time().map_err(Error::new)?;
     if store.get_fuel()? <= store.data().host_fuel() {
         return Err(Error::new(failure::out_of_fuel(store.data())));

@@ -6,6 +6,7 @@
 use super::Tree;
 use super::book::Book;
 use crate::ports::Executor;
+use crate::threads;
 use station_model::{Code, Failure};
 use std::sync::atomic::Ordering;
 
@@ -73,7 +74,7 @@ impl<E: Executor> Tree<E> {
                 () = tokio::time::sleep_until(deadline) => Err(self.overdue()),
             }
         };
-        let outcome = runtime.block_on(bounded);
+        let outcome = threads::waiting(|| runtime.block_on(bounded));
         self.note_wait(self.pulse.exact_us().saturating_sub(began_us));
         outcome
     }

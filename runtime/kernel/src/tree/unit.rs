@@ -4,6 +4,7 @@
 
 use super::Tree;
 use crate::ports::Executor;
+use crate::threads;
 use crate::work::{Caps, Mark, Rows, SqlError, State, Unit, Value};
 use station_model::{Code, Failure, ModuleName, UnitOutcome, UnitReport, Wrote};
 use std::sync::Arc;
@@ -187,7 +188,8 @@ impl<E: Executor> Tree<E> {
             return Ok(());
         }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| crate::run::not_durable())?;
-        runtime.block_on(self.work.shop.units.durable(mark)).map_err(|_| crate::run::not_durable())
+        let durable = self.work.shop.units.durable(mark);
+        threads::waiting(|| runtime.block_on(durable)).map_err(|_| crate::run::not_durable())
     }
 
     /// Ends the unit of work: commits when `stays`, rolls back otherwise. Idempotent; the first decides.
