@@ -4,20 +4,19 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use station_capabilities::http_in::{self, AnswerBody};
+use station_capabilities::http_in::{self, AnswerBody, Answering};
 use station_engine::Engine;
 use station_gateway::{Answer, Backend, BodyError, Refused, RequestBody, Settings};
 use station_kernel::ports::BoxFuture;
 use station_kernel::state::{Route, State};
-use station_kernel::{Ended, Kernel, RootCall, Target};
+use station_kernel::{Ended, Kernel, RootCall, Target, Underway};
 use station_model::{CallId, Code, Failure, ModuleName};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The running gateway.
@@ -79,8 +78,8 @@ impl Backend for Ingress {
 
 impl Ingress {
     async fn call(&self, module: ModuleName, request: Request<RequestBody>) -> Result<Answer, Refused> {
-        let (respond, answered) = oneshot::channel();
         let id = CallId::now();
+        let (entry, mut answering) = http_in::entry(request);
         let call = RootCall {
             module,
             target: Target::Handler(http_in::HANDLER),
@@ -88,54 +87,38 @@ impl Ingress {
             id,
             fuel: None,
             deadline_ms: None,
-            entry: http_in::entry(request, respond),
+            entry,
         };
-        let kernel = Arc::clone(&self.kernel);
-        let task = tokio::spawn(async move { kernel.run(call).await });
-        let guard = CancelOnDrop(Some(task.abort_handle()));
-        match answered.await {
-            Ok(Ok(response)) => Ok(Answer { call: id, response: watched(response, guard) }),
-            Ok(Err(failure)) => Err(Refused { call: Some(id), failure }),
-            Err(_no_answer) => Err(why(id, task.await)),
-        }
+        let mut call = self.kernel.begin(call).await.map_err(|failure| Refused { call: None, failure })?;
+        let ended = tokio::select! {
+            biased;
+            ended = call.ended() => ended,
+            early = answering.early() => return Ok(Answer { call: id, response: watched(early, call) }),
+        };
+        let refused = |failure| Refused { call: Some(id), failure };
+        whole(&ended.map_err(refused)?, &answering)
+            .map(|response| Answer { call: id, response: response.map(BodyExt::boxed_unsync) })
+            .map_err(refused)
     }
 }
 
-/// Why a call ended without an answer.
-fn why(id: CallId, ended: Result<Result<Ended, Failure>, tokio::task::JoinError>) -> Refused {
+/// The answer of a call that has ended, or why there is none.
+fn whole(ended: &Ended, answering: &Answering) -> Result<Response<AnswerBody>, Failure> {
     let silent = || Failure::new(Code::CallTrap, "the module returned without setting a response");
-    match ended {
-        Ok(Ok(ended)) => Refused { call: Some(id), failure: ended.report.failure.clone().unwrap_or_else(silent) },
-        Ok(Err(failure)) => Refused { call: None, failure },
-        Err(_) => Refused { call: Some(id), failure: Failure::new(Code::StationInternal, "the call was lost") },
+    match &ended.report.failure {
+        Some(failure) => Err(failure.clone()),
+        None => answering.whole().ok_or_else(silent),
     }
 }
 
-/// Ends the task that runs a call, and with it the call, when dropped.
-struct CancelOnDrop(Option<AbortHandle>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-fn watched(response: Response<AnswerBody>, guard: CancelOnDrop) -> Response<station_gateway::ResponseBody> {
-    response.map(|body| Watched { body, guard }.boxed_unsync())
+fn watched(response: Response<AnswerBody>, call: Underway) -> Response<station_gateway::ResponseBody> {
+    response.map(|body| Watched { body, call }.boxed_unsync())
 }
 
 /// An answer's body that cancels the call when the client stops taking it, and lets it be once all was taken.
 struct Watched {
     body: AnswerBody,
-    guard: CancelOnDrop,
-}
-
-impl Watched {
-    fn taken(&mut self) {
-        self.guard.0 = None;
-    }
+    call: Underway,
 }
 
 impl Body for Watched {
@@ -145,7 +128,7 @@ impl Body for Watched {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.taken();
+            self.call.let_be();
         }
         polled
     }

@@ -32,7 +32,7 @@ pub use kernel::{Kernel, Ports, Settings, StartError};
 pub use logs::{Line, Logs};
 pub use meter::Meter;
 pub use ports::{Clock, Executor, Prepared, Registry, StorageError};
-pub use run::{Ended, RootCall, Target};
+pub use run::{Ended, RootCall, Target, Underway};
 pub use service::Service;
 pub use state::{Change, ModuleState, Revision, State, Token};
 pub use tree::Tree;

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::places::Place;
 use crate::ports::Executor;
 use crate::tree::{Beginning, Called, Cancel, Reason, Tree};
-use crate::work::{Mark, Work};
+use crate::work::{Mark, Units, Work};
 use serde_json::Value;
 use station_model::{CallId, CallReport, Code, Failure, FunctionPath, ModuleName};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,14 +53,40 @@ pub struct Ended {
     pub report: Arc<CallReport>,
 }
 
-/// Cancels a tree when whoever waits for it goes away.
-struct CancelOnDrop(Option<Arc<Cancel>>);
+/// A root call that has begun. Dropping it cancels the call, unless that has ended or is [let be](Self::let_be).
+pub struct Underway {
+    cancel: Option<Arc<Cancel>>,
+    closed: oneshot::Receiver<(Ended, Mark)>,
+    units: Arc<dyn Units>,
+}
 
-impl Drop for CancelOnDrop {
+impl Drop for Underway {
     fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
+        if let Some(cancel) = &self.cancel {
             cancel.set(Reason::ClientGone);
         }
+    }
+}
+
+impl Underway {
+    /// Waits until the call has ended and everything that its answer is made of is on the disk. No thread is held
+    /// meanwhile, so that the commits of many calls share one flush. Dropping the future cancels nothing.
+    ///
+    /// # Errors
+    /// `station.internal` when the call was lost or the disk refused.
+    pub async fn ended(&mut self) -> Result<Ended, Failure> {
+        let closed = (&mut self.closed).await;
+        self.let_be();
+        let (ended, mark) = closed.map_err(|_| internal())?;
+        match mark == Mark::default() {
+            true => Ok(ended),
+            false => self.units.durable(mark).await.map(|()| ended).map_err(|_| not_durable()),
+        }
+    }
+
+    /// Nobody waits for the call any more, and it goes on.
+    pub fn let_be(&mut self) {
+        self.cancel = None;
     }
 }
 
@@ -71,6 +97,14 @@ impl<E: Executor> Kernel<E> {
     /// What kept the call from beginning: `call.no_such_module`, `call.no_such_function`, `call.not_ready`,
     /// `station.busy`, `station.draining`. A call that began and failed is an answer; its report has the failure.
     pub async fn run(self: &Arc<Self>, call: RootCall<E>) -> Result<Ended, Failure> {
+        self.begin(call).await?.ended().await
+    }
+
+    /// Begins a root call: waits for its place and gives it to a call thread.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn begin(self: &Arc<Self>, call: RootCall<E>) -> Result<Underway, Failure> {
         let started_ms = self.clock().now_ms();
         let graph = self.graph_now();
         let (root, called) = self.find(&graph, &call)?;
@@ -96,7 +130,7 @@ impl<E: Executor> Kernel<E> {
         let permit = self.admit(node, &tree).await?;
         // The drain may have begun while this call waited for its place.
         self.open_for_calls()?;
-        let mut guard = CancelOnDrop(Some(Arc::clone(&tree.cancel)));
+        let cancel = Some(Arc::clone(&tree.cancel));
         let account = Account {
             journal: Arc::clone(self.journal()),
             tree,
@@ -104,20 +138,8 @@ impl<E: Executor> Kernel<E> {
             module: call.module,
             function: named(&call.target),
         };
-        let closed = self.on_thread(account, call.entry, permit)?.await;
-        guard.0 = None;
-        let (ended, mark) = closed.map_err(|_| internal())?;
-        self.durable(mark).await?;
-        Ok(ended)
-    }
-
-    /// Waits until everything that an answer is made of is on the disk. No thread is held meanwhile, so that the
-    /// commits of many calls share one flush.
-    async fn durable(&self, mark: Mark) -> Result<(), Failure> {
-        match mark == Mark::default() {
-            true => Ok(()),
-            false => self.shop().units.durable(mark).await.map_err(|_| not_durable()),
-        }
+        let closed = self.on_thread(account, call.entry, permit)?;
+        Ok(Underway { cancel, closed, units: Arc::clone(&self.shop().units) })
     }
 
     fn find(
@@ -160,8 +182,10 @@ impl<E: Executor> Kernel<E> {
         let busy = || {
             Failure::new(Code::StationBusy, format!("module {} serves as many calls as it may; try again", node.name))
         };
-        if waiting >= self.settings().queue_max as u64 {
-            return places.try_take().ok_or_else(busy);
+        // Most find a place at once, and need no timer.
+        let place = places.try_take();
+        if place.is_some() || waiting >= self.settings().queue_max as u64 {
+            return place.ok_or_else(busy);
         }
         let left = tree.deadline_us.saturating_sub(tree.pulse.exact_us());
         match tokio::time::timeout(Duration::from_micros(left), places.take()).await {

@@ -1,16 +1,18 @@
-//! Where the guest puts its answer, and when it leaves: at once, or after the commit.
+//! Where the guest puts its answer, and when it leaves: at the end of the call, earlier, or after the commit.
 //!
-//! A call that has written nothing streams its answer as it makes it, and can write nothing from then on. The answer
-//! of a call that has written is held until everything is committed and on the disk, so that no client is told of
-//! what never was; it is gathered while the guest writes it, up to [`HELD_BYTES_MAX`].
+//! A call that has written nothing can write nothing from its answer on. What it has made of it when it waits for the first
+//! time, or has computed for a tick, leaves then and streams from there; otherwise it leaves when the call ends, in one
+//! piece. The answer of a call that has written is held until everything is committed and on the disk, so that no client is
+//! told of what never was; it is gathered while the guest writes it, up to [`HELD_BYTES_MAX`].
 
-use super::body::{AnswerBody, Verdict};
-use super::{BodyError, Respond};
+use super::BodyError;
+use super::body::{AnswerBody, Judge, Verdict, Whole};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Full};
-use station_engine::UnitHandle;
+use http_body_util::BodyExt as _;
+use station_engine::{UnitHandle, Waiter};
+use station_kernel::threads;
 use station_model::{Code, Failure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -24,14 +26,36 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Slot(Mutex<Inside>);
 
 struct Inside {
-    respond: Option<Respond>,
-    held: Option<Held>,
+    early: Option<oneshot::Sender<Response<AnswerBody>>>,
+    state: State,
+}
+
+/// Where the answer is.
+enum State {
+    /// Nowhere yet, or taken.
+    Nothing,
+    /// It may leave, and nobody has it yet.
+    Ready(Response<HyperOutgoingBody>),
+    /// It is on its way.
+    Streaming(Streaming),
+    /// It waits for the commit.
+    Held(Held),
+    /// It must not leave.
+    Refused(Failure),
+    /// All of it, for the end of the call.
+    Whole(Response<AnswerBody>),
+}
+
+/// An answer that is on its way.
+pub(super) struct Streaming {
+    judge: Judge,
+    delivered: oneshot::Receiver<()>,
 }
 
 /// An answer that waits for the commit.
-struct Held {
+pub(super) struct Held {
     head: Response<()>,
-    verdict: Arc<Verdict>,
+    judge: Judge,
     gathered: oneshot::Receiver<Result<Gathered, Failure>>,
 }
 
@@ -43,116 +67,163 @@ struct Gathered {
 
 /// What there is when the handler has returned.
 pub(super) enum Returned {
+    /// The answer is whole, and leaves when the call has ended.
+    Whole,
     /// The answer is on its way.
-    Sent,
+    Streaming(Streaming),
     /// The answer is held: send it when its body has ended and everything is committed.
-    Held(Finish),
+    Held(Held),
 }
 
-/// The end of a held answer.
-pub(super) struct Finish {
-    held: Held,
-    respond: Respond,
-}
+/// One run of the handler. Dropped before that has returned, as when it traps, it cuts what is on its way.
+pub(super) struct Attempt<'a>(Option<&'a Slot>);
 
-impl Inside {
-    /// Lets an answer go, if none has gone before.
-    fn answer(&mut self, answer: Result<Response<AnswerBody>, Failure>) {
-        let Some(respond) = self.respond.take() else { return };
-        let _client_may_be_gone = respond.send(answer);
-    }
-}
-
-impl Slot {
-    pub(super) fn new(respond: Respond) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inside { respond: Some(respond), held: None })))
-    }
-
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the guest's answer. One that tells of an error of the server has the unit of work rolled back.
-    pub(super) fn set(
-        &self,
-        set: Result<Response<HyperOutgoingBody>, ErrorCode>,
-        unit: &UnitHandle,
-        verdict: Arc<Verdict>,
-        delivered: oneshot::Sender<()>,
-    ) {
-        // A guest that sets an error keeps the place open: the call has failed, and `returned` says so.
-        let Ok(response) = set else { return };
-        if response.status().is_server_error() {
-            unit.doom();
-        }
-        let mut inside = self.inside();
-        match unit.begin_response() {
-            Ok(true) => {
-                let response = response.map(|body| AnswerBody::new(body, verdict, delivered));
-                inside.answer(Ok(response));
-            }
-            Ok(false) => inside.held = Some(hold(response, verdict, delivered)),
-            Err(failure) => inside.answer(Err(failure)),
-        }
+impl<'a> Attempt<'a> {
+    /// Begins; what an earlier attempt left behind is gone.
+    pub(super) fn begin(slot: &'a Slot) -> Self {
+        slot.put(State::Nothing);
+        Self(Some(slot))
     }
 
     /// What there is now that the handler has returned.
     ///
     /// # Errors
     /// `call.trap` when there is no answer.
-    pub(super) fn returned(&self) -> Result<Returned, Failure> {
-        let mut inside = self.inside();
-        let held = inside.held.take();
-        match (inside.respond.take(), held) {
-            (None, _) => Ok(Returned::Sent),
-            (Some(respond), Some(held)) => Ok(Returned::Held(Finish { held, respond })),
-            (Some(respond), None) => {
-                let failure =
-                    Failure::new(Code::CallTrap, "the module's handler returned without a response, or with an error");
-                let _client_may_be_gone = respond.send(Err(failure.clone()));
-                Err(failure)
+    pub(super) fn returned(mut self) -> Result<Returned, Failure> {
+        let silent =
+            || Failure::new(Code::CallTrap, "the module's handler returned without a response, or with an error");
+        let slot = self.0.take().ok_or_else(silent)?;
+        match slot.put(State::Nothing) {
+            State::Ready(response) => {
+                slot.put(State::Whole(whole(response)));
+                Ok(Returned::Whole)
             }
+            State::Streaming(streaming) => Ok(Returned::Streaming(streaming)),
+            State::Held(held) => Ok(Returned::Held(held)),
+            State::Refused(failure) => Err(failure),
+            State::Nothing | State::Whole(_) => Err(silent()),
         }
     }
 }
 
-impl Finish {
-    /// Waits for the body, commits, and lets the answer go; a failure goes instead.
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|slot| drop(slot.put(State::Nothing)));
+    }
+}
+
+impl Slot {
+    /// A place, and where an answer arrives that leaves before the end of its call.
+    pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<Response<AnswerBody>>) {
+        let (early, arrives) = oneshot::channel();
+        (Arc::new(Self(Mutex::new(Inside { early: Some(early), state: State::Nothing }))), arrives)
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, state: State) -> State {
+        std::mem::replace(&mut self.inside().state, state)
+    }
+
+    /// The whole answer, once.
+    pub(super) fn take_whole(&self) -> Option<Response<AnswerBody>> {
+        match self.put(State::Nothing) {
+            State::Whole(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// Takes the guest's answer. One that tells of an error of the server has the unit of work rolled back.
+    pub(super) fn set(self: &Arc<Self>, set: Result<Response<HyperOutgoingBody>, ErrorCode>, unit: &UnitHandle) {
+        // A guest that sets an error keeps the place open: the call has failed, and `returned` says so.
+        let Ok(response) = set else { return };
+        if response.status().is_server_error() {
+            unit.doom();
+        }
+        let state = match unit.begin_response() {
+            Ok(true) => State::Ready(response),
+            Ok(false) => State::Held(hold(response)),
+            Err(failure) => State::Refused(failure),
+        };
+        if matches!(state, State::Ready(_)) {
+            let slot = Arc::clone(self);
+            threads::before_wait(move || slot.let_go());
+        }
+        self.put(state);
+    }
+
+    /// Lets an answer leave before its call has ended.
+    fn let_go(&self) {
+        let mut inside = self.inside();
+        match std::mem::replace(&mut inside.state, State::Nothing) {
+            State::Ready(response) => {
+                let (response, streaming) = stream(response);
+                if let Some(early) = inside.early.take() {
+                    let _client_may_be_gone = early.send(response);
+                }
+                inside.state = State::Streaming(streaming);
+            }
+            other => inside.state = other,
+        }
+    }
+}
+
+fn stream(response: Response<HyperOutgoingBody>) -> (Response<AnswerBody>, Streaming) {
+    let verdict = Arc::new(Verdict::default());
+    let judge = Judge::new(&verdict);
+    let (deliver, delivered) = oneshot::channel();
+    (response.map(|body| AnswerBody::new(body, verdict, deliver)), Streaming { judge, delivered })
+}
+
+/// All that the guest has written of a response. It has returned, so it writes no more, also where it left the body open.
+fn whole(response: Response<HyperOutgoingBody>) -> Response<AnswerBody> {
+    response.map(|mut body| AnswerBody::whole(Whole::drain(&mut body)))
+}
+
+impl Streaming {
+    /// Waits until the body is delivered.
+    ///
+    /// # Errors
+    /// What ends the wait; the body is cut then.
+    pub(super) fn finish(self, waiter: &Waiter) -> Result<(), Failure> {
+        self.judge.returned();
+        // An error inside means that the body was dropped: nobody wants more of it.
+        waiter.wait(self.delivered).map(drop).map_err(|failure| self.judge.failed(failure))
+    }
+}
+
+impl Held {
+    /// Waits for the body and commits. The answer leaves when the call has ended.
     ///
     /// # Errors
     /// `unit.response_too_big`, `unit.too_long`, and why nothing could be committed.
-    pub(super) fn finish(self, waiter: &station_engine::Waiter, unit: &UnitHandle) -> Result<(), Failure> {
-        let Self { held, respond } = self;
+    pub(super) fn finish(self, waiter: &Waiter, unit: &UnitHandle, slot: &Slot) -> Result<(), Failure> {
+        let Self { head, judge, gathered } = self;
+        judge.returned();
         let lost = |_| Err(Failure::new(Code::StationInternal, "the body of the answer was lost"));
-        let gathered = waiter.wait(held.gathered).and_then(|gathered| gathered.unwrap_or_else(lost));
-        match gathered.and_then(|gathered| unit.commit().map(|()| gathered)) {
-            Ok(gathered) => {
-                let answer = held.head.map(|()| AnswerBody::gathered(gathered.into_body(), held.verdict));
-                let _client_may_be_gone = respond.send(Ok(answer));
-                Ok(())
-            }
-            Err(failure) => {
-                let _client_may_be_gone = respond.send(Err(failure.clone()));
-                Err(failure)
-            }
-        }
+        let gathered = waiter.wait(gathered).and_then(|gathered| gathered.unwrap_or_else(lost));
+        let gathered = gathered.and_then(|gathered| unit.commit().map(|()| gathered));
+        let gathered = gathered.map_err(|failure| judge.failed(failure))?;
+        slot.put(State::Whole(head.map(|()| AnswerBody::whole(gathered.into_body()))));
+        Ok(())
     }
 }
 
 impl Gathered {
-    fn into_body(self) -> HyperOutgoingBody {
-        let trailers = self.trailers.map(Ok);
-        let body = Full::new(self.data).map_err(|never| match never {});
-        body.with_trailers(std::future::ready(trailers)).boxed_unsync()
+    fn into_body(self) -> Whole {
+        let data = (!self.data.is_empty()).then(|| Frame::data(self.data));
+        Whole::new(data.into_iter().chain(self.trailers.map(Frame::trailers)))
     }
 }
 
-fn hold(response: Response<HyperOutgoingBody>, verdict: Arc<Verdict>, delivered: oneshot::Sender<()>) -> Held {
+fn hold(response: Response<HyperOutgoingBody>) -> Held {
+    let (response, Streaming { judge, .. }) = stream(response);
     let (head, body) = response.into_parts();
-    let body = AnswerBody::new(body, Arc::clone(&verdict), delivered);
     let (send, gathered) = oneshot::channel();
     tokio::spawn(async move { drop(send.send(gather(body).await)) });
-    Held { head: Response::from_parts(head, ()), verdict, gathered }
+    Held { head: Response::from_parts(head, ()), judge, gathered }
 }
 
 /// Reads a body to its end, while the guest goes on writing it.

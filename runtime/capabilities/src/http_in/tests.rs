@@ -1,10 +1,11 @@
 //! How an answer ends, for every way in which its call can end.
 
 use super::body::{AnswerBody, Judge, Verdict};
-use super::slot::{Returned, Slot};
+use super::slot::{Attempt, Returned, Slot};
 use super::{body_error, with_host};
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use station_engine::UnitHandle;
 use std::sync::Arc;
@@ -84,33 +85,62 @@ async fn a_client_that_goes_away_is_noticed() {
     assert!(delivered.await.is_err());
 }
 
-type Answered = oneshot::Receiver<Result<Response<AnswerBody>, station_model::Failure>>;
-
-fn slot() -> (Arc<Slot>, Answered) {
-    let (respond, answer) = oneshot::channel();
-    (Slot::new(respond), answer)
+fn set(slot: &Arc<Slot>, text: &'static str) -> HostOutgoingBody {
+    let (mut host, inner) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1_024);
+    write(&mut host, text);
+    slot.set(Ok(Response::new(inner)), &UnitHandle::default());
+    host
 }
 
-#[tokio::test]
-async fn a_handler_that_sets_nothing_or_an_error_has_failed() {
+#[test]
+fn a_handler_that_sets_nothing_or_an_error_has_failed() {
     for set in [false, true] {
-        let (slot, answer) = slot();
+        let (slot, _early) = Slot::new();
+        let attempt = Attempt::begin(&slot);
         if set {
-            let failed = Err(ErrorCode::InternalError(None));
-            slot.set(failed, &UnitHandle::default(), Arc::default(), oneshot::channel().0);
+            slot.set(Err(ErrorCode::InternalError(None)), &UnitHandle::default());
         }
-        assert!(slot.returned().is_err());
-        assert_eq!(answer.await.unwrap().err().unwrap().code, station_model::Code::CallTrap);
+        assert_eq!(attempt.returned().err().unwrap().code, station_model::Code::CallTrap);
+        assert!(slot.take_whole().is_none());
     }
 }
 
 #[tokio::test]
-async fn the_answer_is_handed_over_when_it_is_set() {
-    let (slot, mut answer) = slot();
-    let (_host, inner) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1_024);
-    slot.set(Ok(Response::new(inner)), &UnitHandle::default(), Arc::default(), oneshot::channel().0);
-    assert!(answer.try_recv().unwrap().is_ok());
-    assert!(matches!(slot.returned(), Ok(Returned::Sent)));
+async fn an_answer_that_is_complete_when_the_handler_returns_leaves_in_one_piece() {
+    for finished in [true, false] {
+        let (slot, mut early) = Slot::new();
+        let attempt = Attempt::begin(&slot);
+        let host = set(&slot, "all");
+        let _open = if finished { host.finish(None).map(|()| None) } else { Ok(Some(host)) };
+        assert!(early.try_recv().is_err() && matches!(attempt.returned(), Ok(Returned::Whole)));
+        let mut body = slot.take_whole().unwrap().into_body();
+        assert_eq!(body.size_hint().exact(), Some(3));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "all");
+        assert!(body.is_end_stream() && body.frame().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_leaves_before_its_call_waits_and_is_cut_when_the_handler_traps() {
+    let (slot, mut early) = Slot::new();
+    let attempt = Attempt::begin(&slot);
+    let _host = set(&slot, "half");
+    station_kernel::threads::do_before_wait();
+    let mut body = early.try_recv().unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
+    drop(attempt);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(slot.take_whole().is_none());
+}
+
+#[test]
+fn nothing_of_an_answer_leaves_when_the_handler_traps_before_it_waits() {
+    let (slot, mut early) = Slot::new();
+    let attempt = Attempt::begin(&slot);
+    let _host = set(&slot, "half");
+    drop(attempt);
+    station_kernel::threads::do_before_wait();
+    assert!(early.try_recv().is_err() && slot.take_whole().is_none());
 }
 
 #[test]
