@@ -79,15 +79,28 @@ fn a_trap_before_the_answer_is_a_problem_that_tells_only_code_and_call() {
 }
 
 #[test]
+fn a_trap_before_anything_of_the_answer_has_left_is_a_problem() {
+    let mut station = serving(&json!({"path": "/"}));
+    let answer = station.gateway("GET", "/trap-soon").send();
+    let problem = answer.problem(500, "call.trap");
+    assert_eq!(record(&station, problem["call"]["id"].as_str().unwrap())["outcome"], "call.trap");
+    station.is_alive();
+}
+
+#[test]
+fn a_complete_answer_says_how_long_it_is() {
+    let station = serving(&json!({"path": "/"}));
+    assert_eq!(station.gateway("GET", "/").send().header("content-length"), Some("21"));
+    assert_eq!(station.gateway("GET", "/slow-stream").send().header("content-length"), None);
+}
+
+#[test]
 fn a_trap_after_the_answer_began_does_not_end_it_cleanly() {
     let mut station = serving(&json!({"path": "/"}));
     let outcome = station.gateway("GET", "/trap-late").start().answer();
     if let Ok(answer) = outcome {
-        assert!(
-            !answer.complete || answer.status >= 500,
-            "the body ended as if nothing had happened: {}",
-            answer.text()
-        );
+        assert_eq!(answer.status, 200, "the answer leaves when the module waits: {}", answer.text());
+        assert!(!answer.complete, "the body ended as if nothing had happened: {}", answer.text());
     }
     assert_eq!(station.gateway("GET", "/").send().status, 200);
     station.is_alive();
