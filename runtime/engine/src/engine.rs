@@ -141,21 +141,21 @@ impl Engine {
         }
     }
 
-    async fn code(&self, digest: Digest, wasm: &Path) -> Result<Vec<u8>, Failure> {
+    /// The code of a component, loaded: from the cache, or compiled.
+    async fn component(&self, digest: Digest, wasm: &Path) -> Result<Component, Failure> {
         let cache = Arc::clone(&self.cache);
         let cached = tokio::task::spawn_blocking(move || cache.get(&digest)).await.map_err(|_| lost())?;
         match cached {
-            Cached::Code(code) => Ok(code),
+            Cached::Code(code) => deserialize(&self.shared.engine, code.as_ref()),
             Cached::Nothing | Cached::Rejected => {
                 check_artifact(digest, wasm).await?;
-                Ok(self.compile(digest, wasm).await?.1)
+                deserialize(&self.shared.engine, &self.compile(digest, wasm).await?.1)
             }
         }
     }
 
-    fn link(&self, code: &[u8], world: &World) -> Result<Arc<Module>, Failure> {
-        let component = deserialize(&self.shared.engine, code)?;
-        Module::link(&component, world, &self.shared.host, self.shared.settings.lane).map(Arc::new)
+    fn link(&self, component: &Component, world: &World) -> Result<Arc<Module>, Failure> {
+        Module::link(component, world, &self.shared.host, self.shared.settings.lane).map(Arc::new)
     }
 
     fn already(&self, digest: &Digest) -> Option<Arc<Module>> {
@@ -250,8 +250,7 @@ impl Executor for Engine {
             if let Some(module) = self.already(&digest) {
                 return Ok(module);
             }
-            let code = self.code(digest, wasm).await?;
-            let module = self.link(&code, world)?;
+            let module = self.link(&self.component(digest, wasm).await?, world)?;
             self.remember(digest, &module);
             Ok(module)
         })

@@ -11,6 +11,7 @@ use crate::lane::{Choice, Lane};
 use crate::raw;
 use station_kernel::graph::Found;
 use station_model::{Code, Failure, Interface, Resource, World};
+use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use wasmtime::component::{
     Component, ComponentExportIndex, InstancePre, Linker, LinkerInstance, ResourceType, types::ComponentItem,
@@ -39,10 +40,11 @@ impl Module {
     /// `link.type_mismatch` when it disagrees with the host about a type, `upload.invalid` when it is not what its
     /// world says.
     pub(crate) fn link(component: &Component, world: &World, host: &Host, lane: Choice) -> Result<Self, Failure> {
-        let mut linker = host.linker.clone();
         let resources = imported_resources(component, world, host);
+        // Copied at the first import that a module serves: a copy is a fifth of loading a small component.
+        let mut linker = Cow::Borrowed(&host.linker);
         for (at, import) in world.imports.iter().enumerate().filter(|(_, import)| served_by_module(import, host)) {
-            define(&mut linker, component, (at, import), &resources, lane).map_err(|error| not_as_told(&error))?;
+            define(linker.to_mut(), component, (at, import), &resources, lane).map_err(|error| not_as_told(&error))?;
         }
         let pre = linker.instantiate_pre(component).map_err(|error| disagrees(&error))?;
         let exports = world.exports.iter().map(|export| function_indexes(component, export)).collect::<Option<_>>();
