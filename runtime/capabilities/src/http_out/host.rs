@@ -21,8 +21,11 @@ const TYPE_FUEL: u64 = 1_000;
 const SEND_FUEL: u64 = 100_000;
 /// Bytes of all headers of one message.
 pub(super) const FIELD_BYTES_MAX: usize = 32 * 1024;
-/// What the guest writes of a body at once; two such pieces wait for the network.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// What the guest writes of a body at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// Such pieces that wait for the network before the guest does. Whoever writes in small pieces then wakes somebody for each
+/// sixteenth only, and a call has at most 256 KiB on its way.
+const CHUNKS: usize = 15;
 
 /// The state of one instance.
 pub(crate) struct Http {
@@ -149,5 +152,10 @@ impl WasiHttpHooks for Hooks {
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         CHUNK_BYTES
+    }
+
+    /// wasmtime-wasi-http adds one.
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        CHUNKS
     }
 }
