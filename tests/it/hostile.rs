@@ -4,7 +4,7 @@
 use crate::text::{RUN, answer, answering, exporting, probe};
 use crate::{started, station};
 use serde_json::{Value, json};
-use station_testkit::{Run, Station, component, until};
+use station_testkit::{Cache, Run, Station, component, until};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -644,7 +644,9 @@ fn threads(process: &Path) -> Option<Vec<String>> {
 
 #[test]
 fn a_compile_child_is_confined_with_all_its_threads() {
-    let mut station = with_good();
+    // With a cache that knows nothing: what it knows is not compiled again.
+    let mut station = station().cache(Cache::Own).start();
+    station.upload("good", &answering(42)).ok();
     let bytes = slow_to_compile(200, 300);
     std::thread::scope(|scope| {
         let upload = scope.spawn(|| station.upload("slow", &bytes));
