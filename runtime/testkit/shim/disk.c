@@ -143,13 +143,19 @@ static const char *below(const char *path) {
     return *path == '/' ? path + 1 : *path ? NULL : ".";
 }
 
-/* The same for an open file. Asking the system each time costs a microsecond and is never wrong. */
+/* The same for an open file. Asking the system each time costs some microseconds and is never wrong; sockets and the
+   descriptors by which threads wake each other, of which a station has many, are known by what they are. */
 static const char *below_fd(int fd, char path[PATH_MAX]) {
     char link[32];
+    struct stat about;
     ssize_t length;
     int kept = errno;
     if (!folder_length)
         return NULL;
+    if (fstat(fd, &about) || !(S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))) {
+        errno = kept;
+        return NULL;
+    }
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     length = readlink(link, path, PATH_MAX - 1);
     errno = kept;

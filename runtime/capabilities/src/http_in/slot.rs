@@ -3,7 +3,8 @@
 //! A call that has written nothing can write nothing from its answer on. What it has made of it when it waits for the first
 //! time, or has computed for a tick, leaves then and streams from there; otherwise it leaves when the call ends, in one
 //! piece. The answer of a call that has written is held until everything is committed and on the disk, so that no client is
-//! told of what never was; it is gathered while the guest writes it, up to [`HELD_BYTES_MAX`].
+//! told of what never was. It is gathered when the handler has returned, or from the moment on at which the guest waits for
+//! room, up to [`HELD_BYTES_MAX`].
 
 use super::BodyError;
 use super::body::{AnswerBody, Judge, Verdict, Whole};
@@ -14,8 +15,10 @@ use http_body_util::BodyExt as _;
 use station_engine::{UnitHandle, Waiter};
 use station_kernel::threads;
 use station_model::{Code, Failure};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+use wasmtime_wasi::runtime::poll_noop;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
@@ -38,7 +41,9 @@ enum State {
     Ready(Response<HyperOutgoingBody>),
     /// It is on its way.
     Streaming(Streaming),
-    /// It waits for the commit.
+    /// It waits for the commit, and nobody reads it yet.
+    Unread(Response<HyperOutgoingBody>),
+    /// It waits for the commit, and is read while the guest writes it.
     Held(Held),
     /// It must not leave.
     Refused(Failure),
@@ -55,8 +60,15 @@ pub(super) struct Streaming {
 /// An answer that waits for the commit.
 pub(super) struct Held {
     head: Response<()>,
-    judge: Judge,
-    gathered: oneshot::Receiver<Result<Gathered, Failure>>,
+    body: HeldBody,
+}
+
+/// The body of an answer that waits for the commit.
+enum HeldBody {
+    /// All of it is here.
+    Here(Result<Gathered, Failure>),
+    /// The guest has waited for room, so somebody reads it.
+    Coming(Judge, oneshot::Receiver<Result<Gathered, Failure>>),
 }
 
 /// A body that has ended.
@@ -99,6 +111,7 @@ impl<'a> Attempt<'a> {
                 Ok(Returned::Whole)
             }
             State::Streaming(streaming) => Ok(Returned::Streaming(streaming)),
+            State::Unread(response) => Ok(Returned::Held(Held::here(response))),
             State::Held(held) => Ok(Returned::Held(held)),
             State::Refused(failure) => Err(failure),
             State::Nothing | State::Whole(_) => Err(silent()),
@@ -144,17 +157,17 @@ impl Slot {
         }
         let state = match unit.begin_response() {
             Ok(true) => State::Ready(response),
-            Ok(false) => State::Held(hold(response)),
+            Ok(false) => State::Unread(response),
             Err(failure) => State::Refused(failure),
         };
-        if matches!(state, State::Ready(_)) {
+        if matches!(state, State::Ready(_) | State::Unread(_)) {
             let slot = Arc::clone(self);
             threads::before_wait(move || slot.let_go());
         }
         self.put(state);
     }
 
-    /// Lets an answer leave before its call has ended.
+    /// Lets an answer leave before its call has ended, or has it read while it must stay.
     fn let_go(&self) {
         let mut inside = self.inside();
         match std::mem::replace(&mut inside.state, State::Nothing) {
@@ -165,6 +178,7 @@ impl Slot {
                 }
                 inside.state = State::Streaming(streaming);
             }
+            State::Unread(response) => inside.state = State::Held(Held::coming(response)),
             other => inside.state = other,
         }
     }
@@ -195,19 +209,47 @@ impl Streaming {
 }
 
 impl Held {
+    /// An answer whose handler has returned without ever waiting for room: all of it lies in its channel. Nobody else is
+    /// asked to read it, because others wait to write until this call has committed.
+    fn here(response: Response<HyperOutgoingBody>) -> Self {
+        let (head, mut body) = response.into_parts();
+        let lost = || Err(Failure::new(Code::StationInternal, "the body of the answer is not whole"));
+        let gathered = poll_noop(pin!(gather(AnswerBody::whole(Whole::drain(&mut body)))));
+        Self { head: Response::from_parts(head, ()), body: HeldBody::Here(gathered.unwrap_or_else(lost)) }
+    }
+
+    /// An answer that is read while its guest goes on writing it.
+    fn coming(response: Response<HyperOutgoingBody>) -> Self {
+        let (response, Streaming { judge, .. }) = stream(response);
+        let (head, body) = response.into_parts();
+        let (send, gathered) = oneshot::channel();
+        tokio::spawn(async move { drop(send.send(gather(body).await)) });
+        Self { head: Response::from_parts(head, ()), body: HeldBody::Coming(judge, gathered) }
+    }
+
     /// Waits for the body and commits. The answer leaves when the call has ended.
     ///
     /// # Errors
     /// `unit.response_too_big`, `unit.too_long`, and why nothing could be committed.
     pub(super) fn finish(self, waiter: &Waiter, unit: &UnitHandle, slot: &Slot) -> Result<(), Failure> {
-        let Self { head, judge, gathered } = self;
-        judge.returned();
-        let lost = |_| Err(Failure::new(Code::StationInternal, "the body of the answer was lost"));
-        let gathered = waiter.wait(gathered).and_then(|gathered| gathered.unwrap_or_else(lost));
-        let gathered = gathered.and_then(|gathered| unit.commit().map(|()| gathered));
-        let gathered = gathered.map_err(|failure| judge.failed(failure))?;
-        slot.put(State::Whole(head.map(|()| AnswerBody::whole(gathered.into_body()))));
+        let gathered = self.body.gathered(waiter)?;
+        unit.commit()?;
+        slot.put(State::Whole(self.head.map(|()| AnswerBody::whole(gathered.into_body()))));
         Ok(())
+    }
+}
+
+impl HeldBody {
+    /// All of it, now that the handler has returned.
+    fn gathered(self, waiter: &Waiter) -> Result<Gathered, Failure> {
+        match self {
+            Self::Here(gathered) => gathered,
+            Self::Coming(judge, gathered) => {
+                judge.returned();
+                let lost = |_| Err(Failure::new(Code::StationInternal, "the body of the answer was lost"));
+                waiter.wait(gathered)?.unwrap_or_else(lost)
+            }
+        }
     }
 }
 
@@ -218,15 +260,7 @@ impl Gathered {
     }
 }
 
-fn hold(response: Response<HyperOutgoingBody>) -> Held {
-    let (response, Streaming { judge, .. }) = stream(response);
-    let (head, body) = response.into_parts();
-    let (send, gathered) = oneshot::channel();
-    tokio::spawn(async move { drop(send.send(gather(body).await)) });
-    Held { head: Response::from_parts(head, ()), judge, gathered }
-}
-
-/// Reads a body to its end, while the guest goes on writing it.
+/// Reads a body to its end.
 async fn gather(mut body: AnswerBody) -> Result<Gathered, Failure> {
     let (mut data, mut trailers, mut bytes) = (BytesMut::new(), None, 0_usize);
     while let Some(frame) = body.frame().await {

@@ -8,6 +8,7 @@ use crate::threads;
 use crate::work::{Caps, Mark, Rows, SqlError, State, Unit, Value};
 use station_model::{Code, Failure, ModuleName, UnitOutcome, UnitReport, Wrote};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What a statement came to: an error inside is the guest's, one outside ends its call.
 pub type Told<T> = Result<Result<T, SqlError>, Failure>;
@@ -99,14 +100,23 @@ impl<E: Executor> Tree<E> {
                 return Ok(());
             }
         }
-        let permit = self.wait(Arc::clone(&self.work.shop.writers).acquire_owned())?;
-        let permit = permit.map_err(|_| Failure::new(Code::StationDraining, "the station is shutting down"))?;
+        let permit = self.turn_to_write()?;
         let mut state = self.work.state();
         self.work.locked(&mut state, permit, asked_us);
         match state.unit.as_mut().map(|unit| unit.lock()) {
             Some(Err(error)) => Err(state.break_down(&error)),
             _ => Ok(()),
         }
+    }
+
+    /// The write lock. Where nobody has it and nobody waits for it, without the cost of a wait.
+    fn turn_to_write(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let writers = &self.work.shop.writers;
+        if let Ok(permit) = Arc::clone(writers).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let permit = self.wait(Arc::clone(writers).acquire_owned())?;
+        permit.map_err(|_| Failure::new(Code::StationDraining, "the station is shutting down"))
     }
 
     fn run<T>(

@@ -31,7 +31,10 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     marks: Mutex<Marks>,
+    /// A commit has returned, or the storage is being closed.
     changed: Condvar,
+    /// The storage is being closed. Apart, so that who naps is not woken at every commit.
+    closed: Condvar,
     durable: watch::Sender<Durable>,
 }
 
@@ -71,7 +74,8 @@ pub(crate) enum News {
 impl Ledger {
     /// A ledger without commits.
     pub(crate) fn new() -> Self {
-        Self { marks: Mutex::default(), changed: Condvar::new(), durable: watch::Sender::new(Durable::default()) }
+        let durable = watch::Sender::new(Durable::default());
+        Self { marks: Mutex::default(), changed: Condvar::new(), closed: Condvar::new(), durable }
     }
 
     /// The newest commit that a snapshot can show which was pinned before this is called.
@@ -106,7 +110,7 @@ impl Ledger {
 
     /// Sleeps, and wakes early when the storage is being closed: then true.
     pub(crate) fn nap(&self, length: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.marks(), length, |marks| !marks.closing);
+        let waited = self.closed.wait_timeout_while(self.marks(), length, |marks| !marks.closing);
         waited.unwrap_or_else(PoisonError::into_inner).0.closing
     }
 
@@ -161,6 +165,7 @@ impl Ledger {
     pub(crate) fn close(&self) {
         self.marks().closing = true;
         self.changed.notify_all();
+        self.closed.notify_all();
     }
 
     /// Nothing can leave the numbers half changed, so a panic elsewhere is no reason to stop.
