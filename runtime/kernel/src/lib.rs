@@ -16,6 +16,7 @@ mod logs;
 pub mod meter;
 mod places;
 pub mod ports;
+pub mod pulse;
 mod quarantine;
 mod run;
 mod service;

@@ -1,4 +1,4 @@
-//! Call threads and the pulse.
+//! Call threads.
 //!
 //! A call tree owns one plain thread from its first to its last instruction: never a worker of the async runtime,
 //! so that nested calls are ordinary calls and a wait in one tree delays nobody else. The pool grows to
@@ -7,23 +7,17 @@
 //! Waking a thread costs more than a small call, so no more compute at one time than there are cores: a call that comes
 //! meanwhile is taken by the first of them that has done its own. A thread that waits does not count, nor one that
 //! has computed for a whole tick, so that a short call never waits for the end of a long one.
-//!
-//! The pulse is one more thread that ticks every 5 ms. It keeps a coarse clock, so that no call reads a real one,
-//! and makes the executor look at deadlines. It must not be a task: a task starves exactly when it is needed.
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
-    time::{Duration, Instant},
 };
 
 /// Native stack of a call thread: depth 12, each with 256 KiB of wasm stack and the host frames between.
 pub const STACK_BYTES: usize = 8 * 1024 * 1024;
-/// How often the pulse ticks; also how late a deadline may be noticed.
-pub const TICK: Duration = Duration::from_millis(5);
 
 /// Threads that may compute at one time on a machine with fewer cores.
 const COMPUTING_MIN: usize = 2;
@@ -346,64 +340,10 @@ pub fn stack_left() -> usize {
     }
 }
 
-/// A coarse clock and what ticks it.
-pub struct Pulse {
-    now_us: AtomicU64,
-    start: Instant,
-    stopped: AtomicBool,
-}
-
-impl Pulse {
-    /// Starts the pulse; `tick` runs at every beat. It ends when the last handle is dropped or [`stop`](Self::stop)
-    /// is called.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<Arc<Self>> {
-        #[expect(clippy::disallowed_methods, reason = "the coarse clock is made from the real one")]
-        let start = Instant::now();
-        let pulse = Arc::new(Self { now_us: AtomicU64::new(0), start, stopped: AtomicBool::new(false) });
-        let weak = Arc::downgrade(&pulse);
-        thread::Builder::new().name("pulse".into()).spawn(move || {
-            while let Some(pulse) = weak.upgrade().filter(|pulse| !pulse.stopped.load(Ordering::Relaxed)) {
-                pulse.beat();
-                drop(pulse);
-                tick();
-                thread::sleep(TICK);
-            }
-        })?;
-        Ok(pulse)
-    }
-
-    fn beat(&self) {
-        self.now_us.store(self.exact_us(), Ordering::Relaxed);
-    }
-
-    /// Microseconds since the start, up to one tick old. Costs one load.
-    pub fn coarse_us(&self) -> u64 {
-        self.now_us.load(Ordering::Relaxed)
-    }
-
-    /// Microseconds since the start. Reads the clock.
-    pub fn exact_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
-    /// The moment that lies `us` after the start, for a timer.
-    pub fn instant(&self, us: u64) -> Instant {
-        self.start.checked_add(Duration::from_micros(us)).unwrap_or(self.start)
-    }
-
-    /// Ends the pulse.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use std::{sync::mpsc, time::Duration};
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
@@ -489,17 +429,5 @@ mod tests {
         let left = receive.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(left > STACK_BYTES - 256 * 1024 && left <= STACK_BYTES, "{left}");
         assert_eq!(stack_left(), 0);
-    }
-
-    #[test]
-    fn the_pulse_moves_and_stops_with_its_last_handle() {
-        let (send, receive) = mpsc::channel();
-        let pulse = Pulse::start(move || send.send(()).unwrap_or(())).unwrap();
-        for _ in 0..3 {
-            receive.recv_timeout(Duration::from_secs(10)).unwrap();
-        }
-        assert!(pulse.coarse_us() > 0 && pulse.coarse_us() <= pulse.exact_us());
-        drop(pulse);
-        while receive.recv_timeout(Duration::from_secs(10)).is_ok() {}
     }
 }

@@ -18,7 +18,8 @@ pub use unit::Told;
 use crate::graph::{Graph, Node, NodeIndex};
 use crate::logs::Logs;
 use crate::ports::{Clock, Confine, Executor};
-use crate::threads::{self, Pulse};
+use crate::pulse::{self, Pulse};
+use crate::threads;
 use crate::work::Work;
 use book::{Book, Mark, Open};
 use station_model::{CallId, Code, Failure, Frame, FunctionPath, InterfaceName, Location, ModuleName};
@@ -30,7 +31,7 @@ use std::sync::{
 /// Fuel charged per microsecond for a call that ended badly, whose counted fuel is not to be relied on. Measured:
 /// one unit takes 0.4 to 1.3 ns of a core; this is less than half of what a busy core gets done.
 const FUEL_PER_US: u64 = 400;
-const TICK_US: u64 = threads::TICK.as_micros() as u64;
+const TICK_US: u64 = pulse::TICK.as_micros() as u64;
 
 /// The ceilings of a tree that are the same for every call.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ pub use port::{Caps, Constraint, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Un
 
 use crate::graph::NodeIndex;
 use crate::ports::chain;
-use crate::threads::Pulse;
+use crate::pulse::Pulse;
 use crate::tree::Cancel;
 use station_model::{Code, Failure};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
