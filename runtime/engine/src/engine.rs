@@ -14,6 +14,7 @@ use crate::migrations;
 use crate::module::Module;
 use crate::pool::Pool;
 use crate::run::{EndOfTree, Lease, Ran, Run};
+use crate::sealed::Sealed;
 use crate::spares;
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
@@ -146,7 +147,7 @@ impl Engine {
         let cache = Arc::clone(&self.cache);
         let cached = tokio::task::spawn_blocking(move || cache.get(&digest)).await.map_err(|_| lost())?;
         match cached {
-            Cached::Code(code) => deserialize(&self.shared.engine, code.as_ref()),
+            Cached::Code(code) => map(&self.shared.engine, &code),
             Cached::Nothing | Cached::Rejected => {
                 check_artifact(digest, wasm).await?;
                 deserialize(&self.shared.engine, &self.compile(digest, wasm).await?.1)
@@ -187,13 +188,23 @@ impl Engine {
     }
 }
 
-/// Turns authenticated bytes into code. The one place where the station trusts bytes to be code.
+/// Maps authenticated code. With [`deserialize`] the one place where the station trusts bytes to be code.
+#[expect(unsafe_code, reason = "loading machine code is running it; see the proof inside")]
+fn map(engine: &wasmtime::Engine, code: &Sealed) -> Result<Component, Failure> {
+    // SAFETY: the file must be what `Component::serialize` wrote, and must not change as long as it is mapped. It is a
+    // cache entry whose MAC, under a key that only this station has, was checked over this very file after that was
+    // sealed: from then on the system refuses every write to it and every change of its length, whoever asks. The path
+    // names it by a descriptor of this process that `code` keeps open, and the mapping keeps it alive from then on.
+    let component = unsafe { Component::deserialize_file(engine, code.path()) };
+    component.map_err(|error| does_not_fit(&error))
+}
+
+/// Turns code that was compiled just now into code that can run.
 #[expect(unsafe_code, reason = "loading machine code is running it; see the proof inside")]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, Failure> {
-    // SAFETY: `code` must be bytes that `Component::serialize` wrote, unchanged. They come from two places only:
-    // straight from a compile child of our own binary over a pipe that nobody else holds, or from a cache entry
-    // whose MAC, under a key that only this station has, was checked over this very buffer. wasmtime itself checks
-    // that they were written by the same version with the same settings.
+    // SAFETY: `code` must be bytes that `Component::serialize` wrote, unchanged. They come straight from a compile child of
+    // our own binary over a pipe that nobody else holds. wasmtime itself checks that they were written by the same version
+    // with the same settings.
     let component = unsafe { Component::deserialize(engine, code) };
     component.map_err(|error| does_not_fit(&error))
 }
@@ -307,6 +318,7 @@ impl Executor for Engine {
     }
 
     fn rest(&self) {
+        self.shared.pool.used.throw_away();
         spares::make_one(&self.shared);
     }
 

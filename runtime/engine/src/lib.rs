@@ -25,9 +25,11 @@ mod pool;
 mod prescan;
 mod raw;
 mod run;
+mod sealed;
 mod spares;
 mod symbolize;
 mod text;
+mod used;
 mod worker;
 
 pub use capability::{Capability, Offer};
