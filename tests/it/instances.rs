@@ -119,6 +119,26 @@ fn a_spare_is_made_ahead_and_has_never_worked_for_anybody() {
     counts(&station, "one", 7, "nor is one with the limits before");
 }
 
+/// While a spare is made or a used instance is thrown away, it has the only place that there is.
+#[test]
+fn calls_that_follow_each_other_closely_find_a_place_each_time() {
+    let mut station = with_room_for_one(&counting());
+    (0..300).for_each(|_| counts(&station, "one", 1, "the call before has ended"));
+    station.is_alive();
+}
+
+/// The engine has room for one instance, and it is used by another module in each call.
+#[test]
+fn what_is_thrown_away_after_an_answer_keeps_nobody_out_of_a_full_engine() {
+    let mut station = station().config("engine: { instances: 1 }\n").start();
+    ["one", "two"].iter().for_each(|name| drop(station.upload(name, &counting()).ok()));
+    for _ in 0..100 {
+        counts(&station, "one", 1, "there is room for one");
+        counts(&station, "two", 1, "and then for the other");
+    }
+    station.is_alive();
+}
+
 #[test]
 fn whoever_gets_a_spare_pays_for_its_start() {
     let busy = probe(

@@ -82,6 +82,13 @@ impl Ctx {
         self.run.take()
     }
 
+    /// Lets go of what the host holds for an instance that nobody will enter again.
+    pub(crate) fn retire(&mut self) {
+        self.extensions.clear();
+        self.table = ResourceTable::new();
+        self.limiter.retire();
+    }
+
     /// The tree's run; none in an instance that works for no tree, of which it is remembered that it asked.
     pub(crate) fn run(&self) -> Option<&Arc<Run>> {
         if self.run.is_none() {

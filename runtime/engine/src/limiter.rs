@@ -53,6 +53,13 @@ impl Limiter {
         self.refused.take().map(|asked| (self.instance_max, asked))
     }
 
+    /// Counts nothing of the instance from now on: it is about to be thrown away.
+    pub(crate) fn retire(&mut self) {
+        let used = std::mem::take(&mut self.used);
+        self.module.drop_memory(used);
+        self.station.drop_memory(used);
+    }
+
     fn grow(&mut self, bytes: u64) -> bool {
         let wanted = self.used.saturating_add(bytes);
         let granted = wanted <= self.instance_max && self.take(bytes);
@@ -78,8 +85,7 @@ impl Limiter {
 
 impl Drop for Limiter {
     fn drop(&mut self) {
-        self.module.drop_memory(self.used);
-        self.station.drop_memory(self.used);
+        self.retire();
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Live {
     pub(crate) served: u64,
     /// Fuel that its start took, which whoever gets it ready-made has still to pay.
     pub(crate) owed: u64,
-    _place: Place,
+    place: Option<Place>,
 }
 
 /// A place among the instances of a module; given back when dropped.
@@ -81,7 +81,7 @@ impl Live {
             called: Vec::new(),
             served: 0,
             owed: 0,
-            _place: place,
+            place: Some(place),
         };
         if let Purpose::Spare = making.purpose {
             live.owed = live.used(making.fuel);
@@ -106,6 +106,12 @@ impl Live {
         Ok(function)
     }
 
+    /// Gives back what others may have while this one waits to be thrown away: everything but its memory.
+    pub(crate) fn retire(&mut self) {
+        self.store.data_mut().retire();
+        self.place = None;
+    }
+
     /// Fuel that a call has used of what it was lent, work of the host included.
     pub(crate) fn used(&self, lent: u64) -> u64 {
         let left = self.store.get_fuel().unwrap_or(0);
@@ -113,8 +119,8 @@ impl Live {
     }
 }
 
-/// Instantiates. Where the engine's pool is full, kept instances that nobody uses give way, the longest idle first: a
-/// component may need several memories and tables, so one of them need not be enough. Each turn ends one, and what
+/// Instantiates. Where the engine's pool is full, used ones are thrown away, and then kept instances that nobody uses give
+/// way, the longest idle first: a component may need several memories and tables, so one of them need not be enough. What
 /// it used of the fuel before there was no room is gone.
 fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>, Instance), (Named, u64)> {
     let mut used = 0;
@@ -130,7 +136,8 @@ fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>,
         // It has places, too.
         drop(store);
         let spare = matches!(making.purpose, Purpose::Spare);
-        if !full || spare || !shared.pool.drop_oldest() {
+        let room = full && !spare && (shared.pool.used.make_room() || shared.pool.drop_oldest());
+        if !room {
             return Err((named, used));
         }
     }

@@ -1,5 +1,5 @@
 //! Instances that work for no call tree: those that outlive theirs, for modules whose operator said `instances: { mode:
-//! reused }`, and spares, which have not had one yet.
+//! reused }`, spares, which have not had one yet, and those that wait to be thrown away.
 //!
 //! By default an instance is dropped at the end of its tree, so a module keeps no state between calls. A kept one
 //! ends when it has served `calls_max` trees or was idle for `idle_ms_max`, and at once when its module's code or
@@ -11,9 +11,10 @@ use crate::live::Live;
 use crate::module::Module;
 use crate::run::Run;
 use crate::spares::Spares;
+use crate::used::Used;
 use station_kernel::graph::{Node, NodeIndex};
 use station_kernel::ports::ModuleSettings;
-use station_kernel::threads::Pulse;
+use station_kernel::pulse::Pulse;
 use station_model::{Mode, ModuleName};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,6 +26,7 @@ pub(crate) struct Pool {
     kept: Mutex<HashMap<ModuleName, Vec<Kept>>>,
     turns: AtomicU64,
     pub(crate) spares: Spares,
+    pub(crate) used: Used,
     pulse: OnceLock<Arc<Pulse>>,
 }
 
@@ -59,13 +61,14 @@ impl Pool {
         Some(live)
     }
 
-    /// Keeps an instance after a clean tree, or drops it where the operator wants fresh ones; then a spare is wished for.
+    /// Keeps an instance after a clean tree, or has it thrown away where the operator wants fresh ones; then a spare is
+    /// wished for.
     pub(crate) fn keep(&self, node: &Node<Engine>, mut live: Box<Live>) {
         let Some(run) = live.store.data_mut().unbind() else { return };
         self.pulse.get_or_init(|| Arc::clone(&run.tree.pulse));
         live.served += 1;
         if node.instances.mode != Mode::Reused {
-            drop(live);
+            self.used.add(live);
             return self.spares.wish(node);
         }
         if live.served < node.instances.calls_max {

@@ -104,16 +104,40 @@ impl Run {
             fuel,
             purpose: Purpose::Call(self, node),
         };
-        let live = match self.shared.pool.take(target, self, node) {
-            Some(mut ready) => {
-                lend(&mut ready, fuel);
-                let owed = std::mem::take(&mut ready.owed);
-                ready.store.data_mut().charge(owed);
-                ready
-            }
-            None => Live::make(&self.shared, &making)?,
-        };
+        let live = self.ready_or_made(node, target, &making)?;
         Ok(Lease { node, slot: self.add_slot(node), live })
+    }
+
+    /// An instance that works for no tree yet. Where a spare that is being made has the last place, it is waited for.
+    fn ready_or_made(
+        self: &Arc<Self>,
+        node: NodeIndex,
+        target: &Node<Engine>,
+        making: &Making<'_>,
+    ) -> Result<Box<Live>, (Named, u64)> {
+        let mut ready = self.ready(node, target, making.fuel);
+        loop {
+            if let Some(ready) = ready {
+                return Ok(ready);
+            }
+            let made = Live::make(&self.shared, making);
+            let no_place = matches!(&made, Err((named, 0)) if named.failure.code == Code::StationBusy);
+            let waited = no_place && self.shared.pool.spares.wait();
+            // Also one that was done between the two looks.
+            ready = if no_place { self.ready(node, target, making.fuel) } else { None };
+            if ready.is_none() && (!waited || self.time_left().is_zero()) {
+                return made;
+            }
+        }
+    }
+
+    /// An instance that was kept or made ahead, with fuel to go on with; less what its start took, if it is new.
+    fn ready(self: &Arc<Self>, node: NodeIndex, target: &Node<Engine>, fuel: u64) -> Option<Box<Live>> {
+        let mut ready = self.shared.pool.take(target, self, node)?;
+        lend(&mut ready, fuel);
+        let owed = std::mem::take(&mut ready.owed);
+        ready.store.data_mut().charge(owed);
+        Some(ready)
     }
 
     /// Takes the very instance that owns a handle.

@@ -121,8 +121,8 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// `call.*`, `unit.*`, `station.*`.
     fn run(&self, tree: &Arc<Tree<Self>>, entry: Self::Entry) -> Result<Option<Value>, Failure>;
 
-    /// Makes ready what the next calls will want, when a call has been answered. Called on its thread; takes no longer than
-    /// an instance takes to start.
+    /// Throws away what a call has left and makes ready what the next calls will want, when it has been answered. Called
+    /// on its thread; takes no longer than an instance takes to start.
     fn rest(&self);
 
     /// Resolves trap offsets to names, files and lines from the component's debug information.
