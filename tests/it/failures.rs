@@ -30,7 +30,7 @@ fn plain(station: &Station, function: &str, args: &str, code: &str) -> Value {
 }
 
 /// `module#function: outcome` of each frame.
-fn frames(call: &Value) -> Vec<String> {
+pub(crate) fn frames(call: &Value) -> Vec<String> {
     let text = |frame: &Value, name: &str| frame[name].as_str().unwrap().to_owned();
     let line = |frame| format!("{}#{}: {}", text(frame, "module"), text(frame, "function"), text(frame, "outcome"));
     call["frames"].as_array().expect("frames").iter().map(line).collect()
