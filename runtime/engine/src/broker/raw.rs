@@ -82,7 +82,7 @@ impl Way for Job<'_> {
 }
 
 fn invoke(job: &mut Job<'_>, crossing: &Crossing<'_>, lease: &mut Lease) -> Result<()> {
-    let function = lease.live.function(crossing.found).map_err(Error::new)?;
+    let function = lease.live.checked(crossing.found, job.plan()).map_err(Error::new)?;
     if let Some(exchange) = job.exchange() {
         exchange.meets(lease.node, lease.slot, &lease.live.module);
     }

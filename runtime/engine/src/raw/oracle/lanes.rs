@@ -1,7 +1,7 @@
 //! One call in every lane.
 
 use super::super::abi::Side;
-use super::super::{Arrive, Job, Outcome, Plan, Toll, link};
+use super::super::{Arrive, Checked, Job, Outcome, Plan, Toll, link};
 use super::guests::{self, CLEANED, Door, Guest};
 use super::memory::{BASE, Handed};
 use crate::ctx::Ctx;
@@ -126,6 +126,7 @@ struct Told {
 struct Callee {
     store: Store<Ctx>,
     function: Func,
+    checked: Checked,
 }
 
 struct Free;
@@ -166,6 +167,14 @@ impl Lanes {
     /// True when wasmtime's adapters may say something else: they ask for room in other ways.
     pub(super) fn composed_differs(&self) -> bool {
         self.composed_differs
+    }
+
+    /// True when the raw lane calls the callee as if it were this function.
+    #[cfg(test)]
+    pub(super) fn can_be_called_as(&self, function: &Function) -> bool {
+        let (mut store, instance) = self.with_sink(&self.callee, Way::Raw, None, &Record::default()).unwrap();
+        let callee = instance.get_func(&mut store, "f").unwrap();
+        Checked::of(callee, &store, &Plan::of(function).unwrap()).is_ok()
     }
 
     /// The same call in the raw lane, in the dynamic one, and composed.
@@ -214,7 +223,8 @@ impl Lanes {
         let (mut store, instance) = self.with_sink(&self.callee, way, self.doors.callee, record)?;
         prime(&mut store, &instance, call)?;
         let function = function(&mut store, &instance, "f")?;
-        Ok(Callee { store, function })
+        let checked = Checked::of(function, &store, &self.plan)?;
+        Ok(Callee { store, function, checked })
     }
 
     fn with_sink(
@@ -268,7 +278,7 @@ impl Lanes {
 fn serve(plan: &Plan, caller: StoreContextMut<'_, Ctx>, arrive: Arrive<'_>, callee: &mut Callee) -> Result<Outcome> {
     let arrived = arrive(plan);
     let mut out = Outcome::default();
-    let ended = Job::new(plan, &Free, caller, &arrived, None, &mut out)?.enter(callee.function, &mut callee.store);
+    let ended = Job::new(plan, &Free, caller, &arrived, None, &mut out)?.enter(callee.checked, &mut callee.store);
     match out.not_taken.take() {
         Some(error) => Err(error),
         None => ended.map(|()| out),

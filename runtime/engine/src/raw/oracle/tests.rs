@@ -43,3 +43,23 @@ fn a_caller_whose_realloc_calls_an_import_ends_when_its_callee_has_answered() {
         assert_eq!(seen_before_leaving(caller, WORKS), Some(vec![Val::String("dossier".to_owned())]));
     }
 }
+
+#[test]
+fn a_function_that_is_not_what_its_plan_says_is_not_called() {
+    let numbers = |count: usize| (0..count).map(|at| (format!("p{at}"), Type::U32)).collect::<Vec<_>>();
+    let function = |params, result| Function { name: "f".to_owned(), params: numbers(params), result };
+    let good = Guest { encoding: Encoding::Utf8, allocator: WORKS };
+    for params in [0, 1, 2, 16, 17] {
+        for result in [None, Some(Type::U32), Some(Type::String)] {
+            let lanes = Lanes::of(&function(params, result.clone()), good, good).unwrap();
+            // Spilled parameters and one are one word each, and so are both results: those only have other values.
+            for (others, same) in
+                [(0, params == 0), (1, [1, 17].contains(&params)), (2, params == 2), (16, params == 16)]
+            {
+                assert_eq!(lanes.can_be_called_as(&function(others, result.clone())), same, "{params} as {others}");
+            }
+            assert_eq!(lanes.can_be_called_as(&function(params, None)), result.is_none());
+            assert_eq!(lanes.can_be_called_as(&function(params, Some(Type::U64))), result.is_some());
+        }
+    }
+}
