@@ -5,7 +5,7 @@ use crate::ctx::Ctx;
 use crate::entry::is_refusal;
 use crate::failure::{self, Followed, Named};
 use crate::handles::{self, Party, Side};
-use crate::run::{Lease, Ran};
+use crate::run::{Lease, Ran, Run};
 use station_kernel::graph::Found;
 use station_model::Failure;
 use std::sync::Arc;
@@ -23,8 +23,17 @@ pub(crate) fn call(
     args: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let run = caller.data().lent_run().ok_or_else(while_it_starts)?;
-    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
+    Ctx::with_run(caller, |caller, run| serve(caller, run, position, args, results)).ok_or_else(while_it_starts)?
+}
+
+fn serve(
+    caller: StoreContextMut<'_, Ctx>,
+    run: &Arc<Run>,
+    position: Position,
+    args: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    let crossing = Crossing::find(run, caller.data().node(), position).map_err(Error::new)?;
     let mut values = Values { caller, args, results, bytes: crossing.lane.size(args) };
     let Err(failure) = crossing.go(&mut values) else { return can_pay(&values.caller) };
     let value = crossing.lane.failure_value(&failure, run.tree.id).filter(|_| !crossing.ends_tree(&failure));
