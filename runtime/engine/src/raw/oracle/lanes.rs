@@ -184,11 +184,11 @@ impl Lanes {
 
     fn apart(&self, call: &Call, way: Way) -> (Seen, Exact) {
         let record = Record::default();
-        let outcome = self.callee(call, way, &record).and_then(|callee| self.from_caller(call, way, callee, &record));
+        let outcome = self.callee(call, way, &record).and_then(|callee| self.call_apart(call, way, callee, &record));
         seen(&record, outcome)
     }
 
-    fn from_caller(&self, call: &Call, way: Way, callee: Callee, record: &Record) -> Result<Option<Val>> {
+    fn call_apart(&self, call: &Call, way: Way, callee: Callee, record: &Record) -> Result<Option<Val>> {
         let callee = Arc::new(Mutex::new(callee));
         let mut linker = self.linker(record, way, self.doors.caller)?;
         match way {
