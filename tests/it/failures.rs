@@ -30,7 +30,7 @@ fn plain(station: &Station, function: &str, args: &str, code: &str) -> Value {
 }
 
 /// `module#function: outcome` of each frame.
-fn frames(call: &Value) -> Vec<String> {
+pub(crate) fn frames(call: &Value) -> Vec<String> {
     let text = |frame: &Value, name: &str| frame[name].as_str().unwrap().to_owned();
     let line = |frame| format!("{}#{}: {}", text(frame, "module"), text(frame, "function"), text(frame, "outcome"));
     call["frames"].as_array().expect("frames").iter().map(line).collect()
@@ -192,31 +192,45 @@ fn the_fuel_of_a_call_can_be_limited_and_calling_others_buys_no_more() {
 #[test]
 fn a_caller_that_cannot_pay_for_an_answer_is_not_asked_to_make_room_for_it() {
     let giving = "probe:probe/giving@0.1.0";
-    let mebibyte = r#"(memory (export "memory") 17)
-        (func (export "run") (result i32) (i32.store (i32.const 4) (i32.const 1048576)) (i32.const 0))"#;
-    let station = station().start();
-    let giver = exporting(giving, "(result (list u8))", mebibyte, r#"(memory (core memory $i "memory"))"#);
-    station.upload("giver", &giver).ok();
-    station.upload("taker", &taking_without_room(giving)).ok();
-    let take = |fuel: u64| station.call_with("taker", json!({"function": RUN, "args": [0], "fuel": fuel}));
-    take(20_000).problem("call.out_of_fuel");
-    take(1_000_000).problem("call.trap");
+    // A byte costs a thirty-second of a unit from memory to memory and ten units as a value. The first list can be paid
+    // for, the second cannot.
+    for (lane, bytes, little, enough) in [("raw", 1 << 20, 50_000, 1_000_000), ("dynamic", 1 << 14, 250_000, 1_000_000)]
+    {
+        let list = format!(
+            r#"(memory (export "memory") 17)
+            (func (export "run") (result i32) (i32.store (i32.const 4) (i32.const {bytes})) (i32.const 0))"#
+        );
+        let station = station().config(&format!("engine: {{ lane: {lane} }}")).start();
+        let giver = exporting(giving, "(result (list u8))", &list, r#"(memory (core memory $i "memory"))"#);
+        station.upload("giver", &giver).ok();
+        station.upload("taker", &taking_with_room_for_one(giving)).ok();
+        let take = |fuel: u64| station.call_with("taker", json!({"function": RUN, "args": [0], "fuel": fuel}));
+        let problem = take(little).problem("call.out_of_fuel");
+        assert_eq!(frames(&problem["call"]), ["taker#run: call.out_of_fuel"], "{lane}");
+        take(enough).problem("call.trap");
+    }
 }
 
-/// A component that asks for a list of bytes, and traps when it is to make room for it.
-fn taking_without_room(from: &str) -> Vec<u8> {
+/// A component that asks for a list of bytes twice, and traps when it is to make room for the second. That one is there
+/// before the next tick, which would look at the fuel, too: the tick that the first call takes is over by then.
+fn taking_with_room_for_one(from: &str) -> Vec<u8> {
     component(&format!(
         r#"(component
              (import "{from}" (instance $giver (export "run" (func (result (list u8))))))
              (core module $room
-               (memory (export "memory") 1)
-               (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+               (memory (export "memory") 18)
+               (global $taken (mut i32) (i32.const 0))
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                 (if (global.get $taken) (then unreachable))
+                 (global.set $taken (i32.const 1))
+                 (i32.const 1024)))
              (core instance $room (instantiate $room))
              (core func $take (canon lower (func $giver "run")
                (memory (core memory $room "memory")) (realloc (core func $room "realloc"))))
              (core module $m
                (import "giver" "take" (func $take (param i32)))
-               (func (export "run") (param i32) (result i32) (call $take (i32.const 0)) (i32.const 7)))
+               (func (export "run") (param i32) (result i32)
+                 (call $take (i32.const 0)) (call $take (i32.const 0)) (i32.const 7)))
              (core instance $i (instantiate $m (with "giver" (instance (export "take" (func $take))))))
              (func $run (param "n" u32) (result u32) (canon lift (core func $i "run")))
              (instance $api (export "run" (func $run)))

@@ -23,6 +23,7 @@ mod held_responses;
 mod history;
 mod hostile;
 mod instances;
+mod leaving;
 mod linking;
 mod looking;
 mod one_transaction;

@@ -17,6 +17,7 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
+use wasmtime::StoreContextMut;
 use wasmtime::component::ResourceTable;
 
 /// Host resources (streams, pollables, requests) that one instance may hold.
@@ -27,17 +28,6 @@ const TICKS_ALONE_MAX: u32 = 400;
 
 /// Fuel of one step of the database's machine: 24 ns (10 to 110, docs/performance.md) at 0.8 ns for one of a guest.
 const FUEL_PER_STEP: u64 = 30;
-
-/// See [`Ctx::lent_run`].
-pub(crate) struct LentRun(ManuallyDrop<Arc<Run>>);
-
-impl std::ops::Deref for LentRun {
-    type Target = Arc<Run>;
-
-    fn deref(&self) -> &Arc<Run> {
-        &self.0
-    }
-}
 
 /// The data of an instance's store.
 pub struct Ctx {
@@ -103,16 +93,21 @@ impl Ctx {
         self.asked_alone.get()
     }
 
-    /// The tree's run, for as long as a host function of this instance runs. A call from module to module needs it while
-    /// it has the store for itself, and counting it up and down is a tenth of what such a call costs.
+    /// Does `work` with the tree's run, lent for as long as that takes; none in an instance that works for no tree. A call
+    /// from module to module needs the run while it has the store for itself, and counting it up and down is a tenth of
+    /// what such a call costs.
     #[expect(unsafe_code, reason = "a reference count that is not touched; see the proof inside")]
-    pub(crate) fn lent_run(&self) -> Option<LentRun> {
-        let run = Arc::as_ptr(self.run()?);
-        // SAFETY: the pointer comes from an `Arc` of this context, which outlives the loan: the context loses it only
-        // by `unbind`, when the instance is kept after its tree, or when the store is dropped, and both happen to
-        // instances that are not on the stack. A host function of this instance runs, so it is on the stack until
-        // that function returns; the loan is a local of it. `ManuallyDrop` keeps the count as it was.
-        Some(LentRun(ManuallyDrop::new(unsafe { Arc::from_raw(run) })))
+    pub(crate) fn with_run<R>(
+        caller: StoreContextMut<'_, Self>,
+        work: impl FnOnce(StoreContextMut<'_, Self>, &Arc<Run>) -> R,
+    ) -> Option<R> {
+        let run = Arc::as_ptr(caller.data().run()?);
+        // SAFETY: the pointer comes from an `Arc` of this context, and the reference that is made of it ends with `work`.
+        // Until then the run lives: `Engine::run` holds it from the first to the last instruction of its tree, and what
+        // works for a tree runs below that. The context holds it, too: it loses it by `bind`, by `unbind` or with the
+        // store, all of which need the store, which `work` has for itself. `ManuallyDrop` keeps the count as it was.
+        let lent = ManuallyDrop::new(unsafe { Arc::from_raw(run) });
+        Some(work(caller, &lent))
     }
 
     /// The instance's position in the tree's graph.

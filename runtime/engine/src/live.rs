@@ -6,6 +6,7 @@ use crate::engine::Shared;
 use crate::failure::{self, Named};
 use crate::limiter::{Limiter, MemoryMax};
 use crate::module::Module;
+use crate::raw::{Checked, Plan};
 use crate::run::Run;
 use station_kernel::Meter;
 use station_kernel::graph::{Found, NodeIndex};
@@ -28,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) module: Arc<Module>,
     /// Exported functions that were called before, with where they are.
     called: Vec<(Found, Func)>,
+    /// Those of them that the raw lane has called.
+    checked: Vec<(Found, Checked)>,
     /// Root calls it has served.
     pub(crate) served: u64,
     /// Fuel that its start took, which whoever gets it ready-made has still to pay.
@@ -79,6 +82,7 @@ impl Live {
             instance,
             module: Arc::clone(making.module),
             called: Vec::new(),
+            checked: Vec::new(),
             served: 0,
             owed: 0,
             place: Some(place),
@@ -112,6 +116,22 @@ impl Live {
         self.place = None;
     }
 
+    /// The exported function at this position, for the raw lane: it is held against `plan` when it is first called.
+    ///
+    /// # Errors
+    /// `station.internal`: what is known of the component is not true.
+    pub(crate) fn checked(&mut self, found: Found, plan: &Plan) -> Result<Checked, Failure> {
+        if let Some((_, known)) = self.checked.iter().find(|(at, _)| *at == found) {
+            return Ok(*known);
+        }
+        let function = self.function(found)?;
+        let checked = Checked::of(function, &self.store, plan).map_err(|error| untrue(&error))?;
+        if self.checked.len() < CALLED_MAX {
+            self.checked.push((found, checked));
+        }
+        Ok(checked)
+    }
+
     /// Fuel that a call has used of what it was lent, work of the host included.
     pub(crate) fn used(&self, lent: u64) -> u64 {
         let left = self.store.get_fuel().unwrap_or(0);
@@ -141,6 +161,11 @@ fn instantiate(shared: &Arc<Shared>, making: &Making<'_>) -> Result<(Store<Ctx>,
             return Err((named, used));
         }
     }
+}
+
+#[cold]
+fn untrue(error: &Error) -> Failure {
+    Failure::new(Code::StationInternal, format!("a function is not what its plan says: {error:#}"))
 }
 
 fn own(failure: Failure) -> Named {

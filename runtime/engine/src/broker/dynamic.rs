@@ -3,9 +3,9 @@
 use super::{Crossing, Position, Way, own, settle, while_it_starts};
 use crate::ctx::Ctx;
 use crate::entry::is_refusal;
-use crate::failure::{Followed, Named};
+use crate::failure::{self, Followed, Named};
 use crate::handles::{self, Party, Side};
-use crate::run::{Lease, Ran};
+use crate::run::{Lease, Ran, Run};
 use station_kernel::graph::Found;
 use station_model::Failure;
 use std::sync::Arc;
@@ -23,10 +23,19 @@ pub(crate) fn call(
     args: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let run = caller.data().lent_run().ok_or_else(while_it_starts)?;
-    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
+    Ctx::with_run(caller, |caller, run| serve(caller, run, position, args, results)).ok_or_else(while_it_starts)?
+}
+
+fn serve(
+    caller: StoreContextMut<'_, Ctx>,
+    run: &Arc<Run>,
+    position: Position,
+    args: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    let crossing = Crossing::find(run, caller.data().node(), position).map_err(Error::new)?;
     let mut values = Values { caller, args, results, bytes: crossing.lane.size(args) };
-    let Err(failure) = crossing.go(&mut values) else { return Ok(()) };
+    let Err(failure) = crossing.go(&mut values) else { return can_pay(&values.caller) };
     let value = crossing.lane.failure_value(&failure, run.tree.id).filter(|_| !crossing.ends_tree(&failure));
     match (value, results.first_mut()) {
         (Some(value), Some(result)) => {
@@ -34,6 +43,15 @@ pub(crate) fn call(
             Ok(())
         }
         _ => Err(Error::new(Followed(failure))),
+    }
+}
+
+/// Looks whether the caller has the fuel for what it was charged, its answer included, before the engine has it make room
+/// for that. Who lacks it ends: the callee did what it was asked for.
+fn can_pay(caller: &StoreContextMut<'_, Ctx>) -> wasmtime::Result<()> {
+    match caller.get_fuel()? < caller.data().host_fuel() {
+        true => Err(Error::new(failure::out_of_fuel(caller.data()))),
+        false => Ok(()),
     }
 }
 

@@ -6,12 +6,21 @@ use crate::failure::Followed;
 use crate::raw::{Arrive, Arrived, Exchange, Job, Outcome, Toll};
 use crate::run::{Lease, Ran, Run};
 use station_model::{Code, Failure};
+use std::sync::Arc;
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 /// Serves an import by calling the module that provides it. `arrive` makes the arguments what the plan says they are.
-pub(crate) fn call(mut caller: StoreContextMut<'_, Ctx>, position: Position, arrive: Arrive<'_>) -> Result<Outcome> {
-    let run = caller.data().lent_run().ok_or_else(while_it_starts)?;
-    let crossing = Crossing::find(&run, caller.data().node(), position).map_err(Error::new)?;
+pub(crate) fn call(caller: StoreContextMut<'_, Ctx>, position: Position, arrive: Arrive<'_>) -> Result<Outcome> {
+    Ctx::with_run(caller, |caller, run| serve(caller, run, position, arrive)).ok_or_else(while_it_starts)?
+}
+
+fn serve(
+    mut caller: StoreContextMut<'_, Ctx>,
+    run: &Arc<Run>,
+    position: Position,
+    arrive: Arrive<'_>,
+) -> Result<Outcome> {
+    let crossing = Crossing::find(run, caller.data().node(), position).map_err(Error::new)?;
     let plan = crossing.lane.plan().ok_or_else(two_lanes)?;
     let arrived = arrive(plan);
     let exchange = match crossing.lane.handles {
@@ -82,7 +91,7 @@ impl Way for Job<'_> {
 }
 
 fn invoke(job: &mut Job<'_>, crossing: &Crossing<'_>, lease: &mut Lease) -> Result<()> {
-    let function = lease.live.function(crossing.found).map_err(Error::new)?;
+    let function = lease.live.checked(crossing.found, job.plan()).map_err(Error::new)?;
     if let Some(exchange) = job.exchange() {
         exchange.meets(lease.node, lease.slot, &lease.live.module);
     }

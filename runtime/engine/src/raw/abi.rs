@@ -2,13 +2,14 @@
 //!
 //! wasmtime asks of an implementor of `ComponentType` that `Lower` is a sequence of `ValRaw` of the right length, that
 //! every flat value which the callee reads was written, and that sizes are right where wasmtime trusts them without a
-//! look. The lengths are checked against wasmtime's own types when a module is linked ([`Words`], [`Out`]) and against
-//! the plan when a call begins ([`enter`]); the plan is made from types that both sides agree on.
+//! look. The lengths are checked against wasmtime's own types: when a module is linked ([`Words`], [`Out`]), and when an
+//! instance is first asked for a function ([`Checked`]). What a plan says decides about no length: it is made of what is
+//! known of a component, which comes from the database and need not be true.
 
 use super::check::Source;
 use super::handles::{Found, Search};
 use super::job::{Arrived, Held, Job, Outcome};
-use super::plan::{FLAT_PARAMS_MAX, Plan, Width};
+use super::plan::{FLAT_PARAMS_MAX, FLAT_RESULTS_MAX, Plan, Width};
 use super::sides::{self, Late};
 use super::text::Encoding;
 use crate::ctx::Ctx;
@@ -133,9 +134,10 @@ pub(super) fn encoding(of: StringEncoding) -> Encoding {
     }
 }
 
-/// Checks that a tuple of wasmtime has as many flat values as we take it to have.
-fn has_flats(ty: &InterfaceType, types: &InstanceType<'_>, max: usize, wanted: usize) -> Result<()> {
-    let found = types.types.canonical_abi(ty).flat_count(max).unwrap_or(0);
+/// Checks that a tuple of wasmtime has as many flat values as we take it to have; `spilled` is for one that has more than
+/// `max`.
+fn has_flats(ty: &InterfaceType, types: &InstanceType<'_>, max: usize, spilled: usize, wanted: usize) -> Result<()> {
+    let found = types.types.canonical_abi(ty).flat_count(max).unwrap_or(spilled);
     match found == wanted {
         true => Ok(()),
         false => Err(Error::msg(format!("a plan has {wanted} flat values where the component has {found}"))),
@@ -151,7 +153,7 @@ unsafe impl<const N: usize, const H: bool> ComponentType for Words<N, H> {
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        has_flats(ty, types, FLAT_PARAMS_MAX, N)
+        has_flats(ty, types, FLAT_PARAMS_MAX, 0, N)
     }
 }
 
@@ -182,7 +184,7 @@ unsafe impl<const N: usize> ComponentType for Out<N> {
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        has_flats(ty, types, 1, N)
+        has_flats(ty, types, FLAT_RESULTS_MAX, 0, N)
     }
 }
 
@@ -222,15 +224,15 @@ unsafe impl<const N: usize> Send for Args<N> {}
 #[expect(unsafe_code, reason = "a pointer that stays on its thread")]
 unsafe impl<const N: usize> Sync for Args<N> {}
 
-// SAFETY: `Lower` is `N` values of `ValRaw`; `enter` makes this type only for plans with `N` flat parameters, or one
-// pointer to them. It is never type-checked by wasmtime, as the function is made by `new_unchecked`.
+// SAFETY: `Lower` is `N` values of `ValRaw`, and `typecheck` refuses a function whose parameters have another number of flat
+// values, spilled ones counting as the pointer to them. wasmtime looks at no size: it has us make room for spilled ones.
 #[expect(unsafe_code, reason = "stands for any values")]
 unsafe impl<const N: usize> ComponentType for Args<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        Err(Error::msg("the arguments of a raw call are checked by its plan"))
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        has_flats(ty, types, FLAT_PARAMS_MAX, 1, N)
     }
 }
 
@@ -262,15 +264,15 @@ unsafe impl<const N: usize> Lower for Args<N> {
     }
 }
 
-// SAFETY: `Lower` is `N` values of `ValRaw`; `enter` makes this type only for plans with one flat result or one pointer
-// to a result (`N` = 1), or without a result (`N` = 0).
+// SAFETY: `Lower` is `N` values of `ValRaw`, and `typecheck` refuses a function whose result has another number of flat
+// values, one in memory counting as the pointer to it. wasmtime looks at no size.
 #[expect(unsafe_code, reason = "stands for any values")]
 unsafe impl<const N: usize> ComponentType for Answer<N> {
     type Lower = [ValRaw; N];
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        Err(Error::msg("the result of a raw call is checked by its plan"))
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        has_flats(ty, types, FLAT_RESULTS_MAX, 1, N)
     }
 }
 
@@ -308,26 +310,55 @@ impl Drop for Below {
     }
 }
 
-/// Calls `func` with the job's arguments, and has the job take the result.
-pub(super) fn enter(func: Func, store: &mut Store<Ctx>, job: &mut Job<'_>) -> Result<()> {
-    macro_rules! by_arguments {
-        ($($n:literal)*) => {
-            match job.callee_shape() {
-                $(($n, false) => typed::<$n, 0>(func, store, job),
-                ($n, true) => typed::<$n, 1>(func, store, job),)*
-                _ => Err(super::abi("a plan has too many flat values")),
-            }
-        };
-    }
-    by_arguments!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+/// Does something in the form for a number of flat parameters, and with or without a result.
+macro_rules! by_shape {
+    ($shape:expr, $what:ident $with:tt) => {
+        by_shape!($shape, $what $with, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    };
+    ($shape:expr, $what:ident $with:tt, $($n:literal)*) => {
+        match $shape {
+            $(($n, false) => $what::<$n, 0> $with,
+            ($n, true) => $what::<$n, 1> $with,)*
+            _ => Err(super::abi("a plan has too many flat values")),
+        }
+    };
 }
 
-#[expect(unsafe_code, reason = "a function whose type was checked by its plan")]
+/// A function of an instance that has this many flat values.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked {
+    func: Func,
+    /// How many flat parameters it has, and whether there is a result; what is in memory counts as the pointer to it.
+    shape: (usize, bool),
+}
+
+impl Checked {
+    /// Holds a function against wasmtime's own type of it.
+    ///
+    /// # Errors
+    /// When it is not what its plan says.
+    pub(crate) fn of(func: Func, store: &Store<Ctx>, plan: &Plan) -> Result<Self> {
+        let shape = plan.callee_shape();
+        by_shape!(shape, has_shape(func, store))?;
+        Ok(Self { func, shape })
+    }
+}
+
+fn has_shape<const N: usize, const R: usize>(func: Func, store: &Store<Ctx>) -> Result<()> {
+    func.typed::<Args<N>, Answer<R>>(store).map(drop)
+}
+
+/// Calls a function with the job's arguments, and has the job take the result.
+pub(super) fn enter(Checked { func, shape }: Checked, store: &mut Store<Ctx>, job: &mut Job<'_>) -> Result<()> {
+    by_shape!(shape, typed(func, store, job))
+}
+
+#[expect(unsafe_code, reason = "a function whose type was checked before")]
 fn typed<const N: usize, const R: usize>(func: Func, store: &mut Store<Ctx>, job: &mut Job<'_>) -> Result<()> {
     let job: *mut Job<'static> = ptr::from_mut(job).cast();
     // SAFETY: the function has `N` flat parameters, spilled ones counting as one pointer, and `R` flat results, one in
-    // memory counting as one pointer: the plan says so, which `Job::callee_shape` reads, and the graph links only
-    // functions whose types are equal to the plan's. `Args` and `Answer` have these lengths.
+    // memory counting as one pointer: `Checked::of` had wasmtime hold it against these very types. A function stays what
+    // it is, and wasmtime panics where it is not of `store`.
     let typed = unsafe { TypedFunc::<Args<N>, Answer<R>>::new_unchecked(func) };
     let _below = Below(INNERMOST.replace(job));
     typed.call(store, Args(job)).map(|_taken| ())

@@ -3,7 +3,7 @@
 //! A job is made when the caller's arguments are there and lasts until its result is back. In between wasmtime enters
 //! the callee, and has the job write the arguments ([`Job::lower`]) and take the result ([`Job::lift`]) meanwhile.
 
-use super::abi::{self, Side};
+use super::abi::{self, Checked, Side};
 use super::check::{self, Load, Source};
 use super::copy::{Copy, Place, Target};
 use super::exchange::Exchange;
@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::failure;
 use station_model::Failure;
 use wasmtime::component::__internal::{InterfaceType, LiftContext, LowerContext};
-use wasmtime::component::{Func, ResourceAny};
+use wasmtime::component::ResourceAny;
 use wasmtime::{AsContextMut, Error, Result, Store, StoreContextMut, ValRaw};
 
 /// What a module passed to an import.
@@ -136,6 +136,11 @@ impl<'j> Job<'j> {
         self.exchange.as_deref_mut()
     }
 
+    /// What moves how.
+    pub(crate) fn plan(&self) -> &'j Plan {
+        self.plan
+    }
+
     /// The caller's store.
     pub(crate) fn store(&mut self) -> StoreContextMut<'_, Ctx> {
         self.from.store.as_context_mut()
@@ -146,22 +151,17 @@ impl<'j> Job<'j> {
         (self.load.bytes, self.load.fuel)
     }
 
-    /// Calls `func` with the arguments, and takes its result.
+    /// Calls the function with the arguments, and takes its result.
     ///
     /// # Errors
     /// Whatever ends the callee; and when the caller cannot take the result, see [`Outcome::not_taken`].
-    pub(crate) fn enter(&mut self, func: Func, store: &mut Store<Ctx>) -> Result<()> {
-        abi::enter(func, store, self)
+    pub(crate) fn enter(&mut self, function: Checked, store: &mut Store<Ctx>) -> Result<()> {
+        abi::enter(function, store, self)
     }
 
     /// What came back so far.
     pub(crate) fn outcome(&self) -> &Outcome {
         self.out
-    }
-
-    /// How many flat values the callee takes, and whether it gives one back.
-    pub(super) fn callee_shape(&self) -> (usize, bool) {
-        (self.plan.flat_count().unwrap_or(1), self.plan.result.is_some())
     }
 
     /// Writes the arguments for the callee.

@@ -27,6 +27,7 @@ mod sides;
 mod tests;
 mod text;
 
+pub(crate) use abi::Checked;
 pub(crate) use exchange::{Exchange, Forms};
 pub(crate) use failure::Told;
 pub(crate) use job::{Arrived, Job, Outcome, Toll};

@@ -8,7 +8,7 @@ use station_model::{Function, Type};
 /// Flat parameters that the canonical ABI passes as such; more are spilled to memory.
 pub(super) const FLAT_PARAMS_MAX: usize = 16;
 /// Flat results that the canonical ABI passes as such.
-const FLAT_RESULTS_MAX: usize = 1;
+pub(super) const FLAT_RESULTS_MAX: usize = 1;
 
 /// How the values of one function move.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,6 +130,11 @@ impl Plan {
     /// Flat parameters that a call has; none when it has a pointer to them.
     pub(crate) fn flat_count(&self) -> Option<usize> {
         self.flat_params.as_ref().map(|widths| widths.len())
+    }
+
+    /// How many flat values the callee takes, and whether it gives one back.
+    pub(super) fn callee_shape(&self) -> (usize, bool) {
+        (self.flat_count().unwrap_or(1), self.result.is_some())
     }
 }
 

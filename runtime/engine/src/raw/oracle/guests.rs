@@ -2,7 +2,8 @@
 //!
 //! Neither knows its own types: the caller passes the words and the memory that it was given (`go`), the callee hands its
 //! arguments on to the host (`sink`) and answers with what it was given before (`prime`). Both tell the host of every
-//! word and byte that they got (`seen`): wasmtime would normalise much of it when it lifts.
+//! word and byte that they got (`seen`): wasmtime would normalise much of it when it lifts. The host finds their memories
+//! by their calls of `here`, and nobody is ever to come `out`.
 
 use super::super::text::Encoding;
 use super::memory::BASE;
@@ -15,10 +16,17 @@ const RESULT: usize = 0x8000;
 const RESULT_WORDS: usize = 64;
 /// Where the callee keeps its flat arguments.
 const WORDS: usize = 0x100;
-const SEEN: &str = r#"(import "seen" (func $seen (param "words" (list u64)) (param "memory" (list u8))))"#;
+/// What the host does for both of them.
+const HOST: &str = r#"
+    (import "seen" (func $seen (param "words" (list u64)) (param "memory" (list u8))))
+    (import "here" (func $here))
+    (import "out" (func $out))"#;
+const WITH_HOST: &str = r#"(with "seen" (func $seen)) (with "here" (func $here)) (with "out" (func $out))"#;
 /// Where the allocator begins.
 const HEAP: usize = 0x2_0000;
 const PAGES_MAX: usize = 512;
+/// Bytes from the image on that the callee fills when it is asked to clean up.
+pub(super) const CLEANED: usize = 0x8000;
 
 /// How a guest is built.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +47,34 @@ pub(super) enum Allocator {
     Traps,
     /// It says the same place each time.
     Overlaps,
+    /// It calls an import.
+    Leaves {
+        by: Door,
+    },
+}
+
+impl Allocator {
+    /// Who serves what it calls.
+    pub(super) fn door(self) -> Option<Door> {
+        match self {
+            Self::Leaves { by } => Some(by),
+            _ => None,
+        }
+    }
+
+    /// True when what comes of a call depends on what it is asked for first, and not only on whether it is asked.
+    pub(super) fn knows_order(self) -> bool {
+        !matches!(self, Self::Works { .. } | Self::Leaves { .. })
+    }
+}
+
+/// Who serves an import that `realloc` calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// The host itself, as it serves clocks.
+    Host,
+    /// Another module, through the lane.
+    Module,
 }
 
 /// The component that calls.
@@ -59,18 +95,21 @@ pub(super) fn caller(function: &Function, guest: Guest) -> String {
     format!(
         r#"{types}
         (import "f" (func $f {signature}))
-        {SEEN}
+        {HOST}
         {memory}
         (core func $lowered (canon lower (func $f) {options}))
         (core func $seen' (canon lower (func $seen) {options}))
+        (core func $here' (canon lower (func $here) {options}))
         (core module $main
             (import "mem" "memory" (memory 4))
             (import "mem" "arm" (func $arm))
             (import "mem" "top" (global $top (mut i32)))
             (import "env" "f" (func $f {import}))
             (import "env" "seen" (func $seen (param i32 i32 i32 i32)))
+            (import "env" "here" (func $here))
             (func (export "go") (param $words i32) (param $count i32) (param $image i32) (param $len i32) {result}
                 {local}
+                (call $here)
                 (memory.copy (i32.const {BASE}) (local.get $image) (local.get $len))
                 (call $arm)
                 (call $f {words} {pointer})
@@ -80,7 +119,7 @@ pub(super) fn caller(function: &Function, guest: Guest) -> String {
                 {answer}))
         (core instance $main (instantiate $main
             (with "mem" (instance $mem))
-            (with "env" (instance (export "f" (func $lowered)) (export "seen" (func $seen'))))))
+            (with "env" (instance (export "f" (func $lowered)) (export "seen" (func $seen')) (export "here" (func $here'))))))
         (func $go (param "words" (list u64)) (param "image" (list u8)) {wit_result}
             (canon lift (core func $main "go") {options}))
         (export "go" (func $go))"#,
@@ -107,18 +146,21 @@ pub(super) fn callee(function: &Function, guest: Guest) -> String {
     format!(
         r#"{types}
         (import "sink" (func $sink {parameters}))
-        {SEEN}
+        {HOST}
         {memory}
         (core func $lowered (canon lower (func $sink) {options}))
         (core func $seen' (canon lower (func $seen) {options}))
+        (core func $here' (canon lower (func $here) {options}))
         (core module $main
             (import "mem" "memory" (memory 4))
             (import "mem" "arm" (func $arm))
             (import "mem" "top" (global $top (mut i32)))
             (import "env" "sink" (func $sink (param {params})))
             (import "env" "seen" (func $seen (param i32 i32 i32 i32)))
+            (import "env" "here" (func $here))
             (global $answer (mut i64) (i64.const 0))
             (func (export "prime") (param $words i32) (param $count i32) (param $image i32) (param $len i32)
+                (call $here)
                 (memory.copy (i32.const {BASE}) (local.get $image) (local.get $len))
                 (if (local.get $count) (then (global.set $answer (i64.load (local.get $words)))))
                 (call $arm))
@@ -129,10 +171,10 @@ pub(super) fn callee(function: &Function, guest: Guest) -> String {
                 (call $sink {args})
                 {answer})
             (func (export "clean") {cleaned}
-                (memory.fill (i32.const {BASE}) (i32.const 0xee) (i32.const 0x8000))))
+                (memory.fill (i32.const {BASE}) (i32.const 0xee) (i32.const {CLEANED}))))
         (core instance $main (instantiate $main
             (with "mem" (instance $mem))
-            (with "env" (instance (export "sink" (func $lowered)) (export "seen" (func $seen'))))))
+            (with "env" (instance (export "sink" (func $lowered)) (export "seen" (func $seen')) (export "here" (func $here'))))))
         (func $f {signature} (canon lift (core func $main "f") {options} (post-return (func $main "clean"))))
         (func $prime (param "words" (list u64)) (param "image" (list u8))
             (canon lift (core func $main "prime") {options}))
@@ -156,11 +198,11 @@ pub(super) fn composed(function: &Function, caller: &str, callee: &str) -> Strin
     format!(
         r#"{imports}
         (import "sink" (func $sink {parameters}))
-        {SEEN}
+        {HOST}
         (component $caller {caller})
         (component $callee {callee})
-        (instance $callee (instantiate $callee {with} (with "sink" (func $sink)) (with "seen" (func $seen))))
-        (instance $caller (instantiate $caller {with} (with "f" (func $callee "f")) (with "seen" (func $seen))))
+        (instance $callee (instantiate $callee {with} (with "sink" (func $sink)) {WITH_HOST}))
+        (instance $caller (instantiate $caller {with} (with "f" (func $callee "f")) {WITH_HOST}))
         (export "go" (func $caller "go"))
         (export "prime" (func $callee "prime"))"#,
         imports = types.imports,
@@ -185,9 +227,12 @@ fn memory(guest: Guest) -> String {
         Allocator::OutOfRange => "(return (i32.const 0x7ffffff8))",
         Allocator::Traps => "unreachable",
         Allocator::Overlaps => "(return (i32.const 0x10000))",
+        Allocator::Leaves { .. } => "(call $out)",
     };
     format!(
-        r#"(core module $mem
+        r#"(core func $out' (canon lower (func $out)))
+        (core module $mem
+            (import "env" "out" (func $out))
             (memory (export "memory") 4 {PAGES_MAX})
             (global $top (export "top") (mut i32) (i32.const {HEAP}))
             (global $armed (mut i32) (i32.const 0))
@@ -209,7 +254,7 @@ fn memory(guest: Guest) -> String {
                     (then (local.set $old-size (local.get $size))))
                 (memory.copy (local.get $at) (local.get $old) (local.get $old-size))
                 (local.get $at)))
-        (core instance $mem (instantiate $mem))"#
+        (core instance $mem (instantiate $mem (with "env" (instance (export "out" (func $out'))))))"#
     )
 }
 
