@@ -34,6 +34,8 @@ pub struct Settings {
     pub write_ms_max: u64,
     /// Bytes that the tables of one module may take.
     pub sql_bytes_max: u64,
+    /// Rows that the tables of one module may have together.
+    pub sql_rows_max: u64,
     /// Whether the station brings its WAL back into the database by itself. Not when Litestream does.
     pub checkpoints: bool,
     /// How long running calls may go on after the drain began, in milliseconds.
@@ -102,6 +104,7 @@ impl Settings {
             queue_max: kernel.queue_max,
             write_ms_max: kernel.write_ms_max,
             sql_bytes_max: 256 << 20,
+            sql_rows_max: 10_000_000,
             checkpoints: true,
             drain_ms_max: 30_000,
             upload_bytes_max: 64 << 20,

@@ -133,6 +133,7 @@ impl Station {
 fn storage_settings(settings: &Settings) -> station_storage::Settings {
     station_storage::Settings {
         data_bytes_max: settings.sql_bytes_max,
+        data_rows_max: settings.sql_rows_max,
         // A unit belongs to a call, and there are as many of those as threads.
         units_max: settings.call_threads_max,
         checkpoints: settings.checkpoints,

@@ -107,6 +107,7 @@ fn settings(node: Node, base: &Path, overrides: Overrides, found: &mut Mistakes)
         queue_max: station.queue_max,
         write_ms_max: station.write_ms_max,
         sql_bytes_max: station.sql_bytes_max,
+        sql_rows_max: station.sql_rows_max,
         checkpoints: station.checkpoints,
         drain_ms_max: station.drain_ms_max,
         upload_bytes_max: station.upload_bytes_max,

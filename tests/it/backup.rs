@@ -154,6 +154,33 @@ fn a_backup_that_takes_long_says_that_it_is_alive() {
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{quiet:?}");
 }
 
+/// A disk that does not flush keeps what was restored from being whole.
+#[test]
+fn a_restore_that_takes_long_says_that_it_is_alive() {
+    let station = started();
+    let (file, gate) = (backed_up(&station, "one.tar"), station.folder().join("gate"));
+    std::fs::write(&gate, "").unwrap();
+    let asks = |data: &Path, more: &[&str]| {
+        let program = Path::new(env!("CARGO_BIN_EXE_station"));
+        let mut restore = Command::new(program);
+        restore.args(["restore", shown(&file), "--data", shown(data)]).args(more);
+        restore.envs(disk().held_by(&gate).environment(program, data));
+        restore.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let data = station.folder().join("again");
+    let mut waits = asks(&data, &[]);
+    let said = BufReader::new(waits.stderr.take().unwrap());
+    let mut lines = said.lines().map_while(Result::ok);
+    let first = lines.next().expect("it says something while it waits");
+    assert!(first.starts_with("checking the backup and writing what is in it, ") && first.ends_with(" s"), "{first}");
+    assert!(!data.join("station.db").exists(), "it waits");
+    std::fs::remove_file(&gate).unwrap();
+    assert!(lines.last().is_some_and(|line| line.ends_with("; start it with `station serve`")));
+    assert!(waits.wait().unwrap().success() && data.join("station.db").exists());
+    let quiet = asks(&station.folder().join("quiet"), &["--quiet"]).wait_with_output().unwrap();
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{quiet:?}");
+}
+
 #[test]
 fn a_backup_needs_the_scope_and_leaves_no_file_without_it() {
     let station = started();

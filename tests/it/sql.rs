@@ -138,6 +138,20 @@ fn a_result_that_is_too_big_is_an_error_that_says_the_bound() {
 }
 
 #[test]
+fn a_module_that_has_as_many_rows_as_it_may_is_told_and_can_delete() {
+    let station = station().config("unit: { rows: 1_000 }").start();
+    station.deploy_all(&["sql-runner"]);
+    let numbers = NUMBERS.replace("2500", "1000");
+    execute(&station, ME, &["CREATE TABLE t (x)", &format!("INSERT INTO t {numbers}")]);
+    let (case, limit) = refused(&station, ME, "INSERT INTO t VALUES (0)");
+    assert_eq!((case.as_str(), limit), ("limit", json!({"name": "data-rows", "max": 1_000})));
+    assert_eq!(rows(&station, ME, "SELECT count(*) FROM t"), json!([[{"integer": 1_000}]]));
+    execute(&station, ME, &["DELETE FROM t WHERE x = 1", "INSERT INTO t VALUES (0)"]);
+    let listed = station.cli(&["db", "tables"]).ok();
+    assert_eq!(listed["tables"][0]["rows"], json!(1_000));
+}
+
+#[test]
 fn a_constraint_that_does_not_hold_is_told_by_kind_and_undoes_only_its_statement() {
     let station = running();
     execute(

@@ -36,6 +36,8 @@ const QUEUE: Count = Count(256);
 const WRITE_MAX: Millis = Millis(500);
 /// A hundred thousand case files of a law office; a module that fills the disk fills it for all.
 const SQL_DATA: Bytes = Bytes(256 << 20);
+/// Far more than an office has of anything; at 26 bytes each they fill the size above.
+const SQL_ROWS: Count = Count(10_000_000);
 /// The time that Kubernetes and systemd users expect between SIGTERM and the end.
 const DRAIN: Millis = Millis(30_000);
 /// Three times the largest guest that we know, a Python one of 18 MB.
@@ -77,6 +79,7 @@ pub(crate) struct StationOptions {
     queue: Option<Found<Count>>,
     write_max: Option<Found<Millis>>,
     sql_data: Option<Found<Bytes>>,
+    sql_rows: Option<Found<Count>>,
     checkpoints: Option<Found<bool>>,
     drain: Option<Found<Millis>>,
     upload: Option<Found<Bytes>>,
@@ -95,6 +98,7 @@ pub(crate) struct StationSettings {
     pub queue_max: usize,
     pub write_ms_max: u64,
     pub sql_bytes_max: u64,
+    pub sql_rows_max: u64,
     pub checkpoints: bool,
     pub drain_ms_max: u64,
     pub upload_bytes_max: u64,
@@ -187,6 +191,7 @@ impl StationOptions {
         with(root, "unit", found, |section, found| {
             options.write_max = section.scalar("write-max", units::millis, found);
             options.sql_data = section.scalar("data", units::bytes, found);
+            options.sql_rows = section.scalar("rows", units::count, found);
             options.checkpoints = section.scalar("checkpoints", boolean, found);
         });
         with(root, "upload", found, |s, found| options.upload = s.scalar("size", units::bytes, found));
@@ -219,6 +224,7 @@ impl StationOptions {
             queue_max: wide(queue),
             write_ms_max: within(self.write_max, Millis(10), Millis(60_000), found).unwrap_or(WRITE_MAX).0,
             sql_bytes_max: within(self.sql_data, Bytes(1 << 20), Bytes(1 << 40), found).unwrap_or(SQL_DATA).0,
+            sql_rows_max: within(self.sql_rows, Count(1_000), Count(1_000_000_000_000), found).unwrap_or(SQL_ROWS).0,
             checkpoints: self.checkpoints.is_none_or(|on| on.value),
             drain_ms_max: within(self.drain, Millis(0), HOUR, found).unwrap_or(DRAIN).0,
             upload_bytes_max: upload.0,

@@ -22,6 +22,7 @@ pub(crate) fn document(settings: &Settings) -> Value {
         "unit": {
             "write-max": Millis(settings.write_ms_max).to_string(),
             "data": Bytes(settings.sql_bytes_max).to_string(),
+            "rows": Count(settings.sql_rows_max).to_string(),
             "checkpoints": settings.checkpoints,
         },
         "upload": { "size": Bytes(settings.upload_bytes_max).to_string() },

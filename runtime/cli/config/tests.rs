@@ -88,6 +88,14 @@ fn checkpoints_can_be_left_to_litestream() {
 }
 
 #[test]
+fn rows_of_a_module_have_a_quota() {
+    assert_eq!(parsed("").settings.sql_rows_max, 10_000_000);
+    assert_eq!(parsed("unit: { rows: 1_000 }").settings.sql_rows_max, 1_000);
+    let found = parse("unit: { rows: 999 }", "x", Path::new("/"), Overrides::default()).err().unwrap();
+    assert_eq!(found.to_string(), "x:1:15: unit.rows: is 999, must be from 1_000 to 1_000_000_000_000");
+}
+
+#[test]
 fn instances_follow_the_call_threads() {
     assert_eq!(parsed("calls: { threads: 7 }").settings.limits.instances_max, 7);
 }

@@ -20,7 +20,7 @@ use station_model::{Digest, Grant, InterfaceName, ModuleName};
 pub(crate) const AUDIT_ENTRIES_MAX: i64 = 100_000;
 
 /// Writes one change, made at `at_ms`.
-pub(crate) fn write(desk: &mut Desk, change: &Change, at_ms: u64, bounds: &Bounds) -> Result<(), Fault> {
+pub(crate) fn write(desk: &mut Desk, change: &Change, at_ms: u64, bounds: &Bounds<'_>) -> Result<(), Fault> {
     match change {
         Change::Migrate(name, migrations) => migrate::run(desk, name, migrations, at_ms, bounds),
         _ => unit::station(desk, |tx| record(tx, change)),

@@ -104,7 +104,8 @@ impl Storage {
 
     /// What modules may take.
     fn quota(&self) -> Quota {
-        Quota { page_bytes: self.inner.units.page_bytes, data_bytes_max: self.inner.settings.data_bytes_max }
+        let Settings { data_bytes_max, data_rows_max, .. } = self.inner.settings;
+        Quota { page_bytes: self.inner.units.page_bytes, data_bytes_max, data_rows_max }
     }
 
     /// Runs `f` on one snapshot of what was committed last.

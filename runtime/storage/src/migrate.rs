@@ -15,7 +15,11 @@
 use crate::{
     Fault, load,
     sql::{Desk, Failed},
-    unit::{self, quota, quota::Quota},
+    unit::{
+        self, quota,
+        quota::Quota,
+        rows::{Known, Module},
+    },
 };
 use rusqlite::{Connection, params};
 use station_kernel::{
@@ -34,9 +38,11 @@ mod tests;
 
 /// What the migrations of one module may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct Bounds<'a> {
     /// Of the database.
     pub(crate) quota: Quota,
+    /// What modules have of it already.
+    pub(crate) rows: &'a Known,
     /// Of the time, in which nobody else writes.
     pub(crate) time_max: Duration,
 }
@@ -124,17 +130,20 @@ pub(crate) fn run(
     module: &ModuleName,
     migrations: &[Migration],
     at_ms: u64,
-    bounds: &Bounds,
+    bounds: &Bounds<'_>,
 ) -> Result<(), Fault> {
-    let (id, applied) = unit::station(desk, |db| {
-        let id = load::module_id(db, module)?;
-        Ok((id, applied(db, id)?))
+    let (mut found, applied) = unit::station(desk, |db| {
+        let found = Module::find(db, module)?;
+        let applied = applied(db, found.id())?;
+        Ok((found, applied))
     })?;
+    found.learn(bounds.rows);
+    bounds.rows.forget(found.id());
     desk.watch(Some(Arc::new(Until(Instant::now() + bounds.time_max))));
     let ran = (1..).zip(migrations).try_for_each(|(expected, migration)| {
         let ran = match check(migration, expected, &applied) {
             Ok(true) => Ok(()),
-            Ok(false) => apply(desk, id, migration, at_ms, bounds)?,
+            Ok(false) => apply(desk, &mut found, migration, at_ms, bounds)?,
             Err(refusal) => Err(refusal),
         };
         ran.map_err(|refusal| failed(module, migration, refusal).into())
@@ -170,20 +179,28 @@ fn checksum(migration: &Migration) -> String {
 /// Runs one and remembers it. The inner error is the module's.
 fn apply(
     desk: &mut Desk,
-    id: i64,
+    module: &mut Module,
     migration: &Migration,
     at_ms: u64,
-    bounds: &Bounds,
+    bounds: &Bounds<'_>,
 ) -> Result<Result<(), Refusal>, Fault> {
-    let before = quota::pages(desk)?;
-    if let Err(Failed { at, error }) = desk.script(id, &migration.sql) {
+    if module.exceeds(&bounds.quota) {
+        module.count(desk)?;
+    }
+    let (before, _) = (quota::pages(desk)?, desk.grown());
+    if let Err(Failed { at, error }) = desk.script(module.id(), &migration.sql) {
         return Ok(Err(Refusal::Sql { at, error }));
     }
-    let after = quota::pages(desk)?;
-    if let Err(error) = bounds.quota.count(desk, id, after - before)? {
+    let (pages, grown) = (quota::pages(desk)? - before, desk.grown());
+    let taken = bounds.quota.count(desk, module.id(), pages)?.and(module.grow(desk, &bounds.quota, grown)?);
+    if let Err(error) = taken {
         return Ok(Err(Refusal::TooMuch(error)));
     }
-    unit::station(desk, |db| remember(db, id, migration, at_ms)).map(Ok)
+    unit::station(desk, |db| {
+        module.write(db, 0)?;
+        remember(db, module.id(), migration, at_ms)
+    })
+    .map(Ok)
 }
 
 fn remember(db: &Connection, id: i64, migration: &Migration, at_ms: u64) -> Result<(), Fault> {

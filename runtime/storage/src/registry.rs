@@ -21,7 +21,8 @@ impl Registry for Storage {
     }
 
     fn commit(&self, changes: &[Change], entry: &AuditEntry) -> Result<(), StorageError> {
-        let bounds = Bounds { quota: self.quota(), time_max: self.inner.settings.migration_max };
+        let (quota, time_max) = (self.quota(), self.inner.settings.migration_max);
+        let bounds = Bounds { quota, rows: &self.inner.units.rows, time_max };
         let written = self.transact(|desk| {
             changes.iter().try_for_each(|change| change::write(desk, change, entry.at_ms, &bounds))?;
             unit::station(desk, |tx| change::append(tx, entry))

@@ -98,8 +98,9 @@ impl Disk {
         self
     }
 
-    /// What a station of this binary must be started with to have this disk below `folder`.
-    pub(crate) fn environment(&self, bin: &Path, folder: &Path) -> Vec<(&'static str, OsString)> {
+    /// What a station of this binary, or a command of it, must be started with to have this disk below `folder`.
+    #[must_use]
+    pub fn environment(&self, bin: &Path, folder: &Path) -> Vec<(&'static str, OsString)> {
         let parent = folder.parent().and_then(|parent| parent.canonicalize().ok()).expect("the folder of the test");
         let folder = parent.join(folder.file_name().expect("a data folder"));
         let mut variables: Vec<(&str, OsString)> =

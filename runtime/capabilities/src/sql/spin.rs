@@ -208,7 +208,7 @@ fn shown(value: Stored) -> Value {
 /// The error as the guest sees it. Spin has a case for a full database and words for everything else.
 fn told(module: &ModuleName, error: SqlError) -> Error {
     match error {
-        SqlError::Limit { name: "data_bytes", .. } => Error::DatabaseFull,
+        SqlError::Limit { name: "data_bytes" | "data_rows", .. } => Error::DatabaseFull,
         SqlError::Conflict | SqlError::Interrupted | SqlError::Lost(_) | SqlError::Storage(_) => {
             Error::Io(failed(module, &error))
         }

@@ -213,7 +213,7 @@ pub enum SqlError {
     /// Something is too big or too much.
     #[error("more than {max} {name}")]
     Limit {
-        /// What there is too much of, such as `rows`, `result_bytes`, `sql_bytes`, `data_bytes`.
+        /// What there is too much of, such as `rows`, `result_bytes`, `sql_bytes`, `data_bytes`, `data_rows`.
         name: &'static str,
         /// How much there may be.
         max: u64,

@@ -35,7 +35,8 @@ fn migrate(storage: &Storage, module: &str, migrations: Vec<Migration>) -> Resul
 
 /// How these migrations of module `a` fail.
 fn refused(storage: &Storage, migrations: Vec<Migration>) -> MigrationFailed {
-    let bounds = Bounds { quota: storage.quota(), time_max: storage.inner.settings.migration_max };
+    let (quota, time_max) = (storage.quota(), storage.inner.settings.migration_max);
+    let bounds = Bounds { quota, rows: &storage.inner.units.rows, time_max };
     match storage.transact(|desk| run(desk, &name("a"), &migrations, 7, &bounds)) {
         Err(Fault::Migration(failed)) => *failed,
         other => panic!("not refused: {other:?}"),

@@ -3,8 +3,10 @@
 use super::{
     cell::{Asker, Asking, Cell},
     error::Explain,
+    growth::Counter,
     linear,
     mode::{Mode, words},
+    names::quote,
     pattern,
     reply::{self, Reply},
     rewrite::split,
@@ -16,7 +18,7 @@ use station_kernel::{
     StorageError,
     work::{Caps, Plan, Rows, SqlError, Value, Watch},
 };
-use std::{iter, sync::Arc};
+use std::{cell, iter, sync::Arc};
 
 /// The largest value, and the largest row, of a module.
 pub(super) const VALUE_BYTES_MAX: u32 = 4 << 20;
@@ -40,6 +42,9 @@ const STACK_NEW: usize = 4 << 20;
 pub(crate) struct Desk {
     conn: Connection,
     cell: Cell,
+    counter: Counter,
+    /// By how many rows tables have grown since somebody asked.
+    grown: cell::Cell<i64>,
     texts: Texts,
     /// The longest value of the station's own statements.
     length: i32,
@@ -68,14 +73,15 @@ impl Desk {
     /// Installs the one authorizer, which denies everything to everybody that is not named.
     ///
     /// `conn` is one that [`connection`] has opened and hardened; here only what matters with SQL of others is added.
-    /// Nothing may set another authorizer or progress handler on the connection afterwards.
+    /// Nothing may set another authorizer, progress handler or update hook on the connection afterwards.
     pub(crate) fn new(mut conn: Connection) -> rusqlite::Result<Self> {
         connection::set(&conn, SWITCHES, LIMITS)?;
         conn.set_prepared_statement_cache_capacity(KEPT);
         let length = conn.limit(Limit::SQLITE_LIMIT_LENGTH)?;
         linear::install(&conn)?;
         let cell = Cell::install(&mut conn)?;
-        Ok(Self { conn, cell, texts: Texts::default(), length, own_patterns: false })
+        let (counter, grown) = (Counter::install(&mut conn)?, cell::Cell::new(0));
+        Ok(Self { conn, cell, counter, grown, texts: Texts::default(), length, own_patterns: false })
     }
 
     /// Runs the station's own statements. Nothing is refused to them while `f` runs, except what a trigger that a
@@ -88,6 +94,17 @@ impl Desk {
     /// Who is told of the steps of statements, the station's included; `None` between units.
     pub(crate) fn watch(&mut self, watch: Option<Arc<dyn Watch>>) {
         self.cell.watch(watch);
+    }
+
+    /// By how many rows tables have grown by what modules have run since this was asked before; perhaps less, never
+    /// more. What failed or was undone must be asked away.
+    pub(crate) fn grown(&self) -> i64 {
+        self.grown.take()
+    }
+
+    /// True if a statement that was prepared can add rows.
+    pub(crate) fn adds(&self, module: i64, sql: &str) -> bool {
+        self.texts.get(module, sql).is_none_or(|text| text.does.known().adds())
     }
 
     /// True while a transaction is open on the connection.
@@ -188,6 +205,10 @@ impl Desk {
         let asking = self.ask(text);
         let statement = self.open(text, &asking)?;
         let plan = text.plan.get_or_init(|| planned(text, &statement, &asking.changes())).clone();
+        text.does.learn(asking.does());
+        if let Some(table) = asking.drops() {
+            text.drops.get_or_init(|| table);
+        }
         keep(text, statement);
         Ok(plan)
     }
@@ -251,6 +272,7 @@ impl Desk {
         let asking = self.ask(text);
         let _shorter = Shorter::on(self)?;
         let mut statement = self.open(text, &asking)?;
+        let (before, dropped) = (self.counter.now(&self.conn), self.dropped(text)?);
         // SQLite undoes a statement that fails. Not one that is stopped because it answers too much, and not one
         // that succeeds and is found to be wrong.
         let outcome = match text.rewritten.mode == Mode::Alter || answers_and_writes(&statement) {
@@ -258,7 +280,27 @@ impl Desk {
             false => self.step(text, &asking, &mut statement, params, caps),
         };
         keep(text, statement);
+        let does = text.does.learn(asking.does());
+        if outcome.is_ok() {
+            let counted = self.counter.now(&self.conn).since(before);
+            self.grow(match text.rewritten.mode.is_schema() {
+                true => counted.schema(dropped),
+                false => counted.rows(does),
+            });
+        }
         outcome
+    }
+
+    fn grow(&self, rows: i64) {
+        self.grown.set(self.grown.get().saturating_add(rows));
+    }
+
+    /// Rows of the table that the statement drops.
+    fn dropped(&self, text: &Text) -> Result<i64, SqlError> {
+        let Some(table) = text.drops.get() else { return Ok(0) };
+        let _asking = self.cell.ask(Asker::Station);
+        let sql = format!("SELECT count(*) FROM {}", quote(table));
+        self.conn.query_row(&sql, [], |row| row.get(0)).map_err(storage)
     }
 
     fn step(

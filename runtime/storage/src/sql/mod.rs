@@ -24,6 +24,7 @@ mod cell;
 mod desk;
 mod error;
 mod functions;
+mod growth;
 mod linear;
 mod mode;
 mod names;

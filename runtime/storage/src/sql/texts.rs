@@ -1,6 +1,7 @@
 //! Texts that were rewritten already. Rewriting costs more than preparing, and guests send the same few texts.
 
 use super::{
+    growth::Learned,
     names::Names,
     rewrite::{Rewritten, rewrite},
 };
@@ -21,13 +22,20 @@ pub(super) struct Text {
     pub(super) rewritten: Rewritten,
     /// Known once it was prepared.
     pub(super) plan: OnceLock<Plan>,
+    pub(super) does: Learned,
+    /// The table that it drops, by its physical name.
+    pub(super) drops: OnceLock<String>,
 }
 
 impl Text {
     pub(super) fn new(module: i64, sql: &str) -> Result<Self, SqlError> {
         let names = Names::new(module);
         let rewritten = rewrite(&names, sql)?;
-        Ok(Self { names, rewritten, plan: OnceLock::new() })
+        Ok(Self::of(names, rewritten))
+    }
+
+    fn of(names: Names, rewritten: Rewritten) -> Self {
+        Self { names, rewritten, plan: OnceLock::new(), does: Learned::default(), drops: OnceLock::new() }
     }
 
     /// A text that no rewriter has seen.
@@ -37,7 +45,7 @@ impl Text {
         let mode = Mode::of(physical).unwrap_or(Mode::Foreign);
         let names = Names::new(module);
         let rewritten = Rewritten { sql: names.mark() + physical, mode, edits: Edits::default() };
-        Self { names, rewritten, plan: OnceLock::new() }
+        Self::of(names, rewritten)
     }
 }
 

@@ -16,6 +16,7 @@ mod flusher;
 mod gate;
 mod ledger;
 pub(crate) mod quota;
+pub(crate) mod rows;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ pub(crate) struct Quota {
     pub(crate) page_bytes: u64,
     /// Bytes of all pages of one module.
     pub(crate) data_bytes_max: u64,
+    /// Rows of all tables of one module.
+    pub(crate) data_rows_max: u64,
 }
 
 /// Pages in use, as the open transaction sees it.
@@ -31,6 +33,11 @@ fn number(db: &Connection, sql: &str) -> rusqlite::Result<i64> {
 }
 
 impl Quota {
+    /// True if nobody may have so many rows.
+    pub(crate) fn exceeded(&self, rows: i64) -> bool {
+        rows.unsigned_abs() > self.data_rows_max
+    }
+
     /// Counts pages that a statement of `module` took or gave back. The inner error is for the module: it has too
     /// many now.
     pub(crate) fn count(&self, desk: &mut Desk, module: i64, pages: i64) -> Result<Result<(), SqlError>, Fault> {

@@ -6,6 +6,7 @@ use super::{
     flusher::{Flusher, Sync},
     gate::Gate,
     ledger::Ledger,
+    rows::Known,
 };
 use crate::{Error, Settings, connection, folder};
 use std::{
@@ -24,6 +25,8 @@ pub(crate) struct Service {
     pub(crate) gate: Arc<Gate>,
     /// What is committed and durable.
     pub(crate) ledger: Arc<Ledger>,
+    /// How many rows modules have.
+    pub(crate) rows: Known,
     /// Bytes of a page of the database.
     pub(crate) page_bytes: u64,
     threads: Vec<JoinHandle<()>>,
@@ -41,7 +44,8 @@ impl Service {
         let wal = flushed(&beside(file, "-wal"), &mut sync)?;
         let desks = Arc::new(Desks::new(file.to_owned(), settings.units_max));
         let (gate, ledger) = (Arc::default(), Arc::new(Ledger::new()));
-        let mut service = Self { desks, gate, ledger, page_bytes: page_bytes.unsigned_abs(), threads: vec![] };
+        let (rows, page_bytes) = (Known::default(), page_bytes.unsigned_abs());
+        let mut service = Self { desks, gate, ledger, rows, page_bytes, threads: vec![] };
         service.flush(wal, sync)?;
         if settings.checkpoints {
             service.checkpoint(connection)?;

@@ -11,13 +11,15 @@ use super::{
     desks::Lent,
     fault::{lost, sql_error},
     gate::Held,
-    quota,
+    quota::{self, Quota},
+    rows::{Module, Modules, Then},
 };
-use crate::{Fault, Storage, connection, keyvalue, load, sql::Desk};
+use crate::{Fault, Storage, connection, keyvalue, sql::Desk};
 use rusqlite::Connection;
 use station_kernel::work::{Caps, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Value, Watch};
 use station_model::ModuleName;
 use std::{
+    mem,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -45,9 +47,8 @@ pub(crate) struct Work {
     /// The right to write, once it was taken.
     writing: Option<Held>,
     seen: Mark,
-    savepoints: usize,
-    /// Numbers of the modules that have asked. A unit sees few, and one snapshot, so they stay right.
-    modules: Vec<(ModuleName, i64)>,
+    savepoints: Vec<Then>,
+    modules: Modules,
     /// Pages in use, if nothing has written since they were counted.
     pages: Option<i64>,
     storage: Storage,
@@ -59,8 +60,8 @@ impl Work {
         const DOING: &str = "beginning a unit of work";
         storage.inner.units.ledger.healthy().map_err(|fault| sql_error(DOING, fault))?;
         let lent = storage.inner.units.desks.lend().map_err(|fault| sql_error(DOING, fault))?.ok_or(SqlError::Busy)?;
-        let (storage, seen, modules) = (storage.clone(), Mark::default(), vec![]);
-        let mut work = Self { watch, lent, writing: None, seen, savepoints: 0, modules, pages: None, storage };
+        let (storage, seen, modules) = (storage.clone(), Mark::default(), Modules::default());
+        let mut work = Self { watch, lent, writing: None, seen, savepoints: vec![], modules, pages: None, storage };
         work.open(writing)?;
         Ok(work)
     }
@@ -123,12 +124,13 @@ impl Work {
 
     /// The number of a module, looked up once.
     fn module(&mut self, name: &ModuleName) -> Result<i64, SqlError> {
-        if let Some((_, id)) = self.modules.iter().find(|(known, _)| known == name) {
-            return Ok(*id);
+        if let Some(known) = self.modules.get(name) {
+            return Ok(known.id());
         }
-        let id =
-            self.quietly(&format!("looking for module {name}"), |desk| station(desk, |db| load::module_id(db, name)))?;
-        self.modules.push((name.clone(), id));
+        let doing = format!("looking for module {name}");
+        let module = self.quietly(&doing, |desk| station(desk, |db| Module::find(db, name)))?;
+        let id = module.id();
+        self.modules.add(module);
         Ok(id)
     }
 
@@ -151,19 +153,76 @@ impl Work {
     }
 
     /// Runs a module's statement that writes, and counts what it takes.
-    fn spend(&mut self, id: i64, run: impl FnOnce(&mut Desk) -> Result<Rows, SqlError>) -> Result<Rows, SqlError> {
-        let before = match self.pages {
-            Some(pages) => pages,
-            None => self.quietly("counting pages", quota::pages)?,
-        };
-        let rows = run(self.desk()?)?;
-        let after = self.quietly("counting pages", quota::pages)?;
-        self.pages = Some(after);
-        if after != before {
-            let quota = self.storage.quota();
-            self.quietly("counting bytes", |desk| quota.count(desk, id, after - before))??;
+    fn spend(&mut self, module: &ModuleName, sql: &str, params: &[Value], caps: Caps) -> Result<Rows, SqlError> {
+        let (id, pages) = (self.module(module)?, self.pages()?);
+        if self.exceeds(module) && self.desk()?.adds(id, sql) {
+            self.tally(module, |tally, desk, _| tally.count(desk))?;
+        }
+        let desk = self.desk()?;
+        desk.grown();
+        let rows = desk.run(id, sql, params, caps)?;
+        let grown = desk.grown();
+        self.spend_pages(id, pages)?;
+        if grown != 0 {
+            self.tally(module, |tally, desk, quota| tally.grow(desk, quota, grown))??;
         }
         Ok(rows)
+    }
+
+    /// Pages in use, counted once between two statements.
+    fn pages(&mut self) -> Result<i64, SqlError> {
+        match self.pages {
+            Some(pages) => Ok(pages),
+            None => self.quietly("counting pages", quota::pages),
+        }
+    }
+
+    fn spend_pages(&mut self, id: i64, before: i64) -> Result<(), SqlError> {
+        let after = self.quietly("counting pages", quota::pages)?;
+        self.pages = Some(after);
+        match after == before {
+            true => Ok(()),
+            false => {
+                let quota = self.storage.quota();
+                self.quietly("counting bytes", |desk| quota.count(desk, id, after - before))?
+            }
+        }
+    }
+
+    /// True if a module that writes has more rows than it may, or perhaps has.
+    fn exceeds(&mut self, name: &ModuleName) -> bool {
+        let (quota, known) = (self.storage.quota(), &self.storage.inner.units.rows);
+        self.modules.get(name).is_some_and(|module| {
+            module.learn(known);
+            module.exceeds(&quota)
+        })
+    }
+
+    /// Looks at the rows of a module that has asked.
+    fn tally<T>(
+        &mut self,
+        name: &ModuleName,
+        f: impl FnOnce(&mut Module, &mut Desk, &Quota) -> Result<T, Fault>,
+    ) -> Result<T, SqlError> {
+        let quota = self.storage.quota();
+        let mut modules = mem::take(&mut self.modules);
+        let answer = self.desk().map(|desk| match modules.get(name) {
+            Some(module) => f(module, desk, &quota),
+            None => Err(Fault::NoModule(name.clone())),
+        });
+        self.modules = modules;
+        answer?.map_err(|fault| self.failed("counting rows", fault))
+    }
+
+    /// Writes down how many rows modules have, where that is needed.
+    fn write_rows(&mut self) -> Result<(), SqlError> {
+        if !self.modules.are_off() {
+            return Ok(());
+        }
+        let mut modules = mem::take(&mut self.modules);
+        let written = self.quietly("writing down rows", |desk| station(desk, |db| modules.write(db)));
+        self.modules = modules;
+        written
     }
 
     /// Takes SQLite's write lock, trying again while somebody outside has it.
@@ -213,17 +272,18 @@ impl Unit for Work {
 
     fn save(&mut self) -> Result<(), SqlError> {
         self.quietly("setting a savepoint", |desk| execute(desk, SAVE))?;
-        self.savepoints += 1;
+        self.savepoints.push(self.modules.now());
         Ok(())
     }
 
     fn release(&mut self) -> Result<(), SqlError> {
-        self.savepoints = self.savepoints.checked_sub(1).ok_or_else(no_savepoint)?;
+        self.savepoints.pop().ok_or_else(no_savepoint)?;
         self.quietly("releasing a savepoint", |desk| execute(desk, RELEASE))
     }
 
     fn undo(&mut self) -> Result<(), SqlError> {
-        self.savepoints = self.savepoints.checked_sub(1).ok_or_else(no_savepoint)?;
+        let then = self.savepoints.pop().ok_or_else(no_savepoint)?;
+        self.modules.back(&then);
         self.back()
     }
 
@@ -233,7 +293,7 @@ impl Unit for Work {
             return self.desk()?.run(id, sql, params, caps);
         }
         self.lock()?;
-        self.whole(|work| work.spend(id, |desk| desk.run(id, sql, params, caps)))
+        self.whole(|work| work.spend(module, sql, params, caps))
     }
 
     fn get(&mut self, module: &ModuleName, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, SqlError> {
@@ -261,10 +321,15 @@ impl Unit for Work {
         if self.writing.is_none() {
             return Ok(self.seen);
         }
+        self.write_rows()?;
         let storage = self.storage.clone();
         let promise = storage.inner.units.ledger.promise();
-        self.quietly("committing", |desk| execute(desk, "COMMIT"))?;
-        Ok(Mark(promise.mark))
+        let committed = self.quietly("committing", |desk| execute(desk, "COMMIT"));
+        match &committed {
+            Ok(()) => storage.inner.units.rows.keep(&self.modules),
+            Err(_) => storage.inner.units.rows.doubt(&self.modules),
+        }
+        committed.map(|()| Mark(promise.mark))
     }
 }
 

@@ -3,6 +3,7 @@
 mod data;
 mod keys;
 mod marks;
+mod rows;
 mod wal;
 mod work;
 
