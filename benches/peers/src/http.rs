@@ -24,15 +24,8 @@ pub struct Http {
 impl Http {
     pub fn start() -> Result<Self> {
         let (server, runtime) = (workers(1)?, workers(1)?);
-        let addr = server.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let addr = listener.local_addr()?;
-            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-            let echo =
-                Router::new().route("/echo", post(|body: Bytes| async { body })).layer(DefaultBodyLimit::disable());
-            tokio::spawn(async { axum::serve(listener, echo).await });
-            anyhow::Ok(addr)
-        })?;
+        let echo = Router::new().route("/echo", post(|body: Bytes| async { body })).layer(DefaultBodyLimit::disable());
+        let addr = serve(&server, echo)?;
         let client = runtime.block_on(connect(addr))?;
         Ok(Self { runtime, _server: server, client: Some(client) })
     }
@@ -71,6 +64,17 @@ impl Peer for Http {
     fn time(&mut self, bytes: &[u8], times: u64) -> Result<Took> {
         Ok(self.send(bytes, times)?.0)
     }
+}
+
+/// Serves on a free port of the loopback address for as long as the runtime lives.
+pub fn serve(runtime: &Runtime, router: Router) -> Result<SocketAddr> {
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        tokio::spawn(async { axum::serve(listener, router).await });
+        anyhow::Ok(addr)
+    })
 }
 
 /// A runtime with so many threads.
