@@ -39,6 +39,8 @@ fn compose(places: &Places, venv: &Path, guest: &Guest) -> Result<PathBuf> {
     let built = places.build.join(format!("{}.wasm", guest.name));
     let mut parts = guest.recipe.parts.iter().map(|part| places.component(part));
     let mut tool = Command::new(venv.join("bin/wasm-tools"));
+    // Nothing else need have been built there.
+    built.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     tool.arg("compose").args(parts.next()).arg("--output").arg(&built);
     for part in parts {
         tool.arg("--definitions").arg(part);
