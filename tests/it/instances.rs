@@ -119,20 +119,43 @@ fn a_spare_is_made_ahead_and_has_never_worked_for_anybody() {
     counts(&station, "one", 7, "nor is one with the limits before");
 }
 
-/// While a spare is made or a used instance is thrown away, it has the only place that there is.
+/// A component whose start counts so far, and whose `run` answers 7.
+fn starting_slowly(rounds: u32) -> Vec<u8> {
+    probe(&format!(
+        r#"(func $start (local $n i32)
+             (loop $again
+               (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const {rounds})))))
+           (start $start)
+           (func (export "run") (param i32) (result i32) (i32.const 7))"#
+    ))
+}
+
+/// While a spare is made, it has the only place that there is.
 #[test]
 fn calls_that_follow_each_other_closely_find_a_place_each_time() {
     let mut station = with_room_for_one(&counting());
     (0..300).for_each(|_| counts(&station, "one", 1, "the call before has ended"));
+    station.upload("one", &starting_slowly(20_000_000)).ok();
+    (0..4).for_each(|_| counts(&station, "one", 7, "the spare is worth waiting for"));
     station.is_alive();
 }
 
-/// The engine has room for one instance, and it is used by another module in each call.
+/// The engine has room for one instance, and it is used by another module in each call. What is thrown away takes longer
+/// than the next call takes to come.
 #[test]
 fn what_is_thrown_away_after_an_answer_keeps_nobody_out_of_a_full_engine() {
+    let large = probe(
+        r#"(memory 900)
+           (func (export "run") (param i32) (result i32) (local $at i32)
+             (loop $again
+               (i32.store (local.get $at) (i32.const 1))
+               (br_if $again
+                 (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const 58982400))))
+             (i32.const 1))"#,
+    );
     let mut station = station().config("engine: { instances: 1 }\n").start();
-    ["one", "two"].iter().for_each(|name| drop(station.upload(name, &counting()).ok()));
-    for _ in 0..100 {
+    ["one", "two"].iter().for_each(|name| drop(station.upload(name, &large).ok()));
+    for _ in 0..10 {
         counts(&station, "one", 1, "there is room for one");
         counts(&station, "two", 1, "and then for the other");
     }
@@ -141,13 +164,7 @@ fn what_is_thrown_away_after_an_answer_keeps_nobody_out_of_a_full_engine() {
 
 #[test]
 fn whoever_gets_a_spare_pays_for_its_start() {
-    let busy = probe(
-        r#"(func $start (local $n i32)
-             (loop $again
-               (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100000)))))
-           (start $start)
-           (func (export "run") (param i32) (result i32) (i32.const 7))"#,
-    );
+    let busy = starting_slowly(100_000);
     let station = with_room_for_one(&busy);
     let fuel = || station.call("one", RUN, "(0)").ok()["call"]["fuel"].as_u64().unwrap();
     let first = fuel();
