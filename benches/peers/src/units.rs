@@ -97,7 +97,7 @@ fn rounds_of(rounds: usize, sides: &mut [(&str, Side<'_>)]) -> Result<Vec<(Vec<f
     Ok(found)
 }
 
-fn by_station<'a>(runtime: &'a Runtime, url: &str, callers: usize, how_long: Duration) -> Result<Side<'a>> {
+fn by_http<'a>(runtime: &'a Runtime, url: &str, callers: usize, how_long: Duration) -> Result<Side<'a>> {
     let mut load = Load::connect(runtime, url, callers)?;
     Ok(Box::new(move || load.run(runtime, how_long)))
 }
