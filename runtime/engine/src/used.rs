@@ -21,6 +21,7 @@ pub(crate) struct Used {
 
 #[derive(Default)]
 struct Heap {
+    #[expect(clippy::vec_box, reason = "they come in boxes, and to unpack one is to move it")]
     waiting: Vec<Box<Live>>,
     /// Threads that throw some away now.
     throwing: usize,
