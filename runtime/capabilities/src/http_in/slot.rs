@@ -84,7 +84,7 @@ pub(super) enum Returned {
     /// The answer is on its way.
     Streaming(Streaming),
     /// The answer is held: send it when its body has ended and everything is committed.
-    Held(Held),
+    Held(Box<Held>),
 }
 
 /// One run of the handler. Dropped before that has returned, as when it traps, it cuts what is on its way.
@@ -111,8 +111,8 @@ impl<'a> Attempt<'a> {
                 Ok(Returned::Whole)
             }
             State::Streaming(streaming) => Ok(Returned::Streaming(streaming)),
-            State::Unread(response) => Ok(Returned::Held(Held::here(response))),
-            State::Held(held) => Ok(Returned::Held(held)),
+            State::Unread(response) => Ok(Returned::Held(Box::new(Held::here(response)))),
+            State::Held(held) => Ok(Returned::Held(Box::new(held))),
             State::Refused(failure) => Err(failure),
             State::Nothing | State::Whole(_) => Err(silent()),
         }
