@@ -147,6 +147,7 @@ async fn start_kernel(settings: &Settings, storage: &Storage) -> Result<Arc<Kern
     let capabilities = station_capabilities::all(station_capabilities::Ports {
         keyvalue: station_capabilities::KeyValueSettings::default(),
         sql: station_capabilities::SqlSettings::default(),
+        events: station_capabilities::EventSettings::default(),
         egress: station_capabilities::Egress::default(),
         logs: Arc::clone(&logs),
         clock: Arc::clone(&clock),

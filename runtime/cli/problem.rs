@@ -119,6 +119,9 @@ fn unit_text(unit: &Unit) -> String {
         let table = wrote.table.as_deref().unwrap_or("(schema)");
         put(&mut text, format_args!("    {} {table}: {} rows\n", wrote.module, units::Count(wrote.rows)));
     }
+    if unit.always > 0 {
+        put(&mut text, format_args!("    {} events published whatever became of the call\n", unit.always));
+    }
     text
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod db;
 mod deploy;
 mod doctor;
+mod events;
 mod grant;
 mod graph;
 mod link;
@@ -46,6 +47,7 @@ pub(crate) enum Verb {
     Link(link::Args),
     Logs(logs::Args),
     Trace(trace::Args),
+    Events(events::Args),
     Token(token::Args),
     Graph(graph::Args),
     Backup(backup::Args),
@@ -75,6 +77,7 @@ impl Verb {
             Self::Link(args) => ask(args),
             Self::Logs(args) => ask(args),
             Self::Trace(args) => ask(args),
+            Self::Events(args) => ask(args),
             Self::Token(args) => ask(args),
             Self::Graph(args) => ask(args),
             Self::Backup(args) => args.run(),

@@ -16,6 +16,7 @@ mod admin;
 mod backup;
 mod capabilities;
 mod crash;
+mod events;
 mod examples;
 mod failures;
 mod gateway;

@@ -15,6 +15,7 @@ mod audit;
 mod backup;
 mod body;
 mod calls;
+mod events;
 mod grants;
 mod graph;
 mod health;

@@ -5,7 +5,8 @@ use crate::refusal::{panicked, render};
 use crate::settings::Settings;
 use crate::upload::Uploads;
 use crate::{
-    audit, backup, calls, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tables, tokens, upload,
+    audit, backup, calls, events, grants, graph, health, linger, logs, metrics, modules, openapi, pages, tables,
+    tokens, upload,
 };
 use axum::{Router, middleware::from_fn};
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(events::list, events::prune))
         .routes(routes!(tables::list))
         .routes(routes!(backup::make))
 }

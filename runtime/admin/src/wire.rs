@@ -1,8 +1,10 @@
 //! From the kernel's words to those of the wire.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use station_api as api;
 use station_kernel::Line;
 use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView};
+use station_kernel::events::Published;
 use station_kernel::graph::{Edge, Health, Reason, Waiting};
 use station_kernel::state::{AuditEntry, Metadata, ModuleState, Revision, Route, Scope, Token};
 use station_model::{Function, FunctionPath, Interface};
@@ -25,6 +27,20 @@ pub(crate) fn waiting_for(health: &Health) -> Vec<api::Waiting> {
 pub(crate) fn data(data: DataView) -> api::TableList {
     let DataView { tables, keys } = data;
     api::TableList { tables: tables.into_iter().map(table).collect(), keys: keys.into_iter().map(self::keys).collect() }
+}
+
+pub(crate) fn event(published: Published) -> api::Event {
+    let Published { offset, module, event } = published;
+    api::Event {
+        offset,
+        module,
+        topic: event.topic,
+        key: event.key,
+        call: event.call.to_string(),
+        at_ms: event.at_ms,
+        payload: STANDARD.encode(&event.payload),
+        text: String::from_utf8(event.payload).ok(),
+    }
 }
 
 fn keys(keys: KeysView) -> api::Keys {

@@ -69,6 +69,9 @@ pub struct Unit {
     pub waited_us: u64,
     /// True when the call was run a second time, because others had changed what it had read.
     pub reran: bool,
+    /// Events that were published whatever became of the call.
+    #[serde(default)]
+    pub always: u64,
     /// Which module changed how many rows of which table, values left out.
     pub wrote: Vec<Wrote>,
 }
@@ -191,6 +194,7 @@ impl From<station_model::UnitReport> for Unit {
             locked_us: unit.locked_us,
             waited_us: unit.waited_us,
             reran: unit.reran,
+            always: unit.always,
             wrote: unit.wrote.into_iter().map(Wrote::from).collect(),
         }
     }

@@ -11,11 +11,13 @@
 //! | `config` | `wasi:config`, every spelling in use | no |
 //! | `keyvalue` | `wasi:keyvalue`, both drafts in use | yes |
 //! | `sql` | `station:sql`, and Spin's `sqlite` in every version | yes |
+//! | `events` | `station:events` | yes |
 //! | `http_out` | `wasi:http` types and outgoing requests | no, but no host is granted by default |
 //! | `http_in` | serves `wasi:http/incoming-handler`; an entry, not an import | |
 //! | `kernel` | `station:kernel` | no |
 
 mod config;
+mod events;
 mod host;
 pub mod http_in;
 pub mod http_out;
@@ -26,6 +28,7 @@ mod output;
 mod sql;
 mod wasi;
 
+pub use events::Settings as EventSettings;
 pub use http_out::Egress;
 pub use keyvalue::Settings as KeyValueSettings;
 pub use sql::Settings as SqlSettings;
@@ -40,6 +43,8 @@ pub struct Ports {
     pub keyvalue: KeyValueSettings,
     /// How much a statement may answer with.
     pub sql: SqlSettings,
+    /// How much a module may publish.
+    pub events: EventSettings,
     /// How outgoing HTTP behaves.
     pub egress: Egress,
     /// Where modules write; the same that the kernel has.
@@ -57,6 +62,7 @@ pub fn all(ports: Ports) -> Vec<Arc<dyn Capability>> {
         Arc::new(keyvalue::KeyValues(ports.keyvalue)),
         Arc::new(sql::Sql(ports.sql)),
         Arc::new(sql::Spin),
+        Arc::new(events::Events(ports.events)),
         Arc::new(http_out::HttpOut::new(ports.egress)),
         Arc::new(kernel::Context),
     ]

@@ -1,6 +1,6 @@
 //! What is true of all capabilities together.
 
-use crate::{Egress, KeyValueSettings, Ports, SqlSettings, all};
+use crate::{Egress, EventSettings, KeyValueSettings, Ports, SqlSettings, all};
 use station_engine::{Capability, Ctx};
 use station_kernel::{Clock, Logs};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ fn capabilities() -> Vec<Arc<dyn Capability>> {
     all(Ports {
         keyvalue: KeyValueSettings::default(),
         sql: SqlSettings::default(),
+        events: EventSettings::default(),
         egress: Egress::default(),
         logs: Arc::<Logs>::default(),
         clock: Arc::new(Noon),
@@ -40,19 +41,20 @@ fn everything_links_into_one_linker() {
 #[test]
 fn every_offered_name_is_a_name_and_stands_once() {
     let mut names = offered();
-    assert_eq!(names.len(), 27 + 2 + 4 + 6 + 2 + 3 + 2 + 2);
+    assert_eq!(names.len(), 27 + 2 + 4 + 6 + 2 + 3 + 1 + 2 + 2);
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), 48);
+    assert_eq!(names.len(), 49);
 }
 
 #[test]
 fn only_durable_data_needs_a_grant() {
     let offers: Vec<_> = capabilities().iter().flat_map(|c| c.offers()).collect();
     let guarded = offers.iter().filter(|offer| !offer.harmless).map(|offer| offer.name.to_string());
-    let durable = ["wasi:keyvalue/", "station:sql/database@", "spin:sqlite/sqlite@", "fermyon:spin/sqlite"];
+    let durable =
+        ["wasi:keyvalue/", "station:events/", "station:sql/database@", "spin:sqlite/sqlite@", "fermyon:spin/sqlite"];
     assert!(guarded.clone().all(|name| durable.iter().any(|start| name.starts_with(start))));
-    assert_eq!(guarded.count(), 6 + 1 + 3);
+    assert_eq!(guarded.count(), 6 + 1 + 3 + 1);
 }
 
 /// The interfaces that a component of any tool chain imports, by the names they have in wasmtime's own WIT.

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::limiter::Limiter;
 use crate::run::Run;
 use station_kernel::Tree;
+use station_kernel::events::Event;
 use station_kernel::graph::NodeIndex;
 use station_kernel::ports::ModuleSettings;
 use station_kernel::tree::Told;
@@ -221,6 +222,22 @@ impl Ctx {
         self.in_unit(|tree, steps_max| tree.write(steps_max, write))
     }
 
+    /// Publishes an event of the module in the call's unit of work.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn publish(&mut self, news: News, quota_bytes: u64) -> wasmtime::Result<Result<(), SqlError>> {
+        self.in_unit(|tree, _| tree.publish(&news.in_call(tree), quota_bytes))
+    }
+
+    /// Publishes an event of the module when the root call has ended, whatever has become of it.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn publish_always(&mut self, news: News, quota_bytes: u64) -> wasmtime::Result<Result<(), SqlError>> {
+        self.in_unit(|tree, _| tree.publish_always(news.in_call(tree), quota_bytes))
+    }
+
     /// Notes rows that the module changed, for the report of the call.
     pub fn note_write(&self, table: &str, rows: u64) {
         if let Some(run) = self.run() {
@@ -285,6 +302,24 @@ impl Ctx {
             Failure::new(station_model::Code::StationInternal, format!("capability state {what} is missing"))
         };
         Ok((state.ok_or_else(missing)?, &mut self.table))
+    }
+}
+
+/// An event as a module tells it.
+#[derive(Debug)]
+pub struct News {
+    /// What it is about.
+    pub topic: String,
+    /// What it belongs to.
+    pub key: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+}
+
+impl News {
+    fn in_call(self, tree: &Tree<Engine>) -> Event {
+        let Self { topic, key, payload } = self;
+        Event { topic, key, payload, call: tree.id, at_ms: tree.clock.now_ms() }
     }
 }
 

@@ -34,7 +34,7 @@ mod worker;
 
 pub use capability::{Capability, Offer};
 pub use confined::Confined;
-pub use ctx::{Ctx, UnitHandle, Waiter};
+pub use ctx::{Ctx, News, UnitHandle, Waiter};
 pub use engine::{Engine, Error, HOSTCALL_BYTES, Settings};
 pub use entry::{Entry, RootEntry};
 pub use lane::{Choice as LaneChoice, Lane};

@@ -1,5 +1,6 @@
 //! What an operator can ask of a station, whatever runs the modules: the port that the admin API drives.
 
+use crate::events::{Published, Wanted};
 use crate::graph::{Edge, Health};
 use crate::logs::Line;
 use crate::ports::{Arguments, Backup, BoxFuture};
@@ -223,6 +224,10 @@ pub trait Control: Send + Sync + 'static {
     fn logs(&self, module: &ModuleName, after: u64, limit: usize) -> Vec<Line>;
     /// The last entries of the audit log, newest first.
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>>;
+    /// Events that were published, oldest first. What is told of is on the disk.
+    fn events(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Published>, Failure>>;
+    /// Forgets events up to and including an offset.
+    fn prune_events(&self, who: Principal, through: u64) -> BoxFuture<'_, Result<(), Failure>>;
     /// The tables of all modules, or of one.
     fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>>;
     /// Makes a backup of the whole station, which goes on working; the audit log says who asked for it.

@@ -7,6 +7,7 @@
 
 pub mod compare;
 pub mod control;
+pub mod events;
 pub mod graph;
 mod journal;
 mod kernel;

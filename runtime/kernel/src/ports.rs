@@ -1,6 +1,7 @@
 //! What the kernel needs from outside, as traits. The adapters implement them; `station-host` plugs them in.
 
 use crate::control::DataView;
+use crate::events::{Published, Wanted};
 use crate::state::{AuditEntry, Change, Metadata, Migration, State};
 use crate::tree::Tree;
 use serde_json::Value;
@@ -226,6 +227,12 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// When the database cannot be copied.
     fn backup(&self, at_ms: u64) -> Result<Backup, StorageError>;
+
+    /// Events that were published, oldest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    fn events(&self, wanted: &Wanted) -> Result<Vec<Published>, StorageError>;
 
     /// The tables and keys of all modules, or of one, in the order of their names. Counts rows and keys, which takes a while.
     ///

@@ -235,11 +235,21 @@ fn attempts<E: Executor>(
     let spare = executor.spare(&entry);
     let outcome = attempt(executor, &account.tree, entry, blame);
     let Some(spare) = spare.filter(|_| outcome.is_err() && account.tree.work.may_run_again()) else {
+        let outcome = told(&account.tree, outcome);
         return (account, outcome);
     };
     account.tree = Arc::new(account.tree.again());
     let outcome = attempt(executor, &account.tree, spare, blame);
+    let outcome = told(&account.tree, outcome);
     (account, outcome)
+}
+
+/// What the call has come to, now that what must be known of it in any case is written down, too.
+fn told<E: Executor>(tree: &Tree<E>, outcome: Outcome) -> Outcome {
+    match tree.tell() {
+        Ok(()) => outcome.map(|(answer, mark)| (answer, mark.max(tree.mark()))),
+        Err(failure) => outcome.and(Err(failure)),
+    }
 }
 
 fn attempt<E: Executor>(executor: &E, tree: &Arc<Tree<E>>, entry: E::Entry, blame: Blame<'_, E>) -> Outcome {

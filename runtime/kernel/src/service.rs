@@ -3,6 +3,7 @@
 use crate::control::{
     CallAnswer, CallRequest, Control, DataView, Deployed, Figures, GraphView, ModuleView, Principal, Upload,
 };
+use crate::events::{Published, Wanted};
 use crate::graph::Graph;
 use crate::kernel::Kernel;
 use crate::lifecycle::not_found;
@@ -238,6 +239,17 @@ impl<E: Executor> Control for Service<E> {
     fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditEntry>, Failure>> {
         let registry = Arc::clone(self.0.registry());
         Box::pin(crate::lifecycle::blocking(move || registry.audit(limit)))
+    }
+
+    fn events(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Published>, Failure>> {
+        Box::pin(self.0.events(wanted))
+    }
+
+    fn prune_events(&self, who: Principal, through: u64) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let subject = format!("events through {through}");
+            self.0.edit_station(&who, "events.prune", &subject, vec![Change::PruneEvents { through }]).await
+        })
     }
 
     fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>> {

@@ -159,6 +159,11 @@ pub enum Change {
     AddToken(Token),
     /// Forget a token.
     RemoveToken(String),
+    /// Forget events up to and including this offset. Changes no state.
+    PruneEvents {
+        /// The offset.
+        through: u64,
+    },
 }
 
 /// Who changed something, for the audit log.
@@ -207,6 +212,7 @@ impl State {
             Change::Migrate(..) => {}
             Change::AddToken(token) => drop(self.tokens.insert(token.id.clone(), token)),
             Change::RemoveToken(id) => drop(self.tokens.remove(&id)),
+            Change::PruneEvents { .. } => {}
         }
     }
 

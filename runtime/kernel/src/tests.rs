@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
 
 mod database;
+mod events;
 mod fakes;
 mod units;
 

@@ -46,6 +46,9 @@ pub struct UnitReport {
     pub waited_us: u64,
     /// True when the call was run a second time, because others had changed what it had read.
     pub reran: bool,
+    /// Events that were published whatever became of the call.
+    #[serde(default)]
+    pub always: u64,
     /// Which module changed how many rows of which table. Rows that were undone are not told, unless all were.
     pub wrote: Vec<Wrote>,
 }

@@ -6,7 +6,7 @@
 //! [`State::apply`]: station_kernel::State::apply
 
 use crate::{
-    Fault, load,
+    Fault, events, load,
     migrate::{self, Bounds},
     sql::Desk,
     unit,
@@ -42,6 +42,7 @@ fn record(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::SetConfig(name, config) => set(tx, name, "config", config),
         Change::SetRoutes(name, routes) => set(tx, name, "routes", routes),
         Change::AddToken(token) => add_token(tx, token),
+        Change::PruneEvents { through } => events::prune(tx, *through),
         Change::RemoveToken(id) => run(tx, "DELETE FROM tokens WHERE id = ?1", [id]),
     }
 }
@@ -62,7 +63,7 @@ pub(crate) fn append(tx: &Connection, entry: &AuditEntry) -> Result<(), Fault> {
     run(tx, "DELETE FROM audit WHERE seq <= ?1", [tx.last_insert_rowid() - AUDIT_ENTRIES_MAX])
 }
 
-fn run(tx: &Connection, sql: &str, values: impl Params) -> Result<(), Fault> {
+pub(crate) fn run(tx: &Connection, sql: &str, values: impl Params) -> Result<(), Fault> {
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
@@ -151,7 +152,7 @@ fn add_token(tx: &Connection, token: &Token) -> Result<(), Fault> {
 }
 
 /// SQLite's integers have a sign.
-fn integer(what: &'static str, value: u64) -> Result<i64, Fault> {
+pub(crate) fn integer(what: &'static str, value: u64) -> Result<i64, Fault> {
     i64::try_from(value).map_err(|_| Fault::TooBig { what, value })
 }
 

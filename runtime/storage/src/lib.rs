@@ -18,6 +18,7 @@ mod change;
 mod connection;
 pub mod disk;
 mod error;
+mod events;
 mod folder;
 pub mod inspect;
 mod keyvalue;

@@ -59,14 +59,15 @@ fn pair(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
 }
 
 /// Whose data a row is, for the error about it.
-enum Owner<'a> {
+pub(crate) enum Owner<'a> {
     Module { id: i64, name: &'a str },
     Token(&'a str),
     AuditEntry(i64),
+    Event(i64),
 }
 
 impl Owner<'_> {
-    fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    pub(crate) fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
         &self,
         part: &'static str,
         text: &str,
@@ -96,6 +97,7 @@ impl Owner<'_> {
         let give_up = match self {
             Self::Module { id, .. } => format!("PRAGMA foreign_keys = ON; DELETE FROM modules WHERE id = {id}"),
             Self::AuditEntry(seq) => format!("DELETE FROM audit WHERE seq = {seq}"),
+            Self::Event(offset) => format!(r#"DELETE FROM events WHERE "offset" = {offset}"#),
             Self::Token(_) => return "restore station.db from a backup".to_owned(),
         };
         format!("restore station.db from a backup, or give it up: stop the station and run `{give_up}` on station.db")
@@ -107,6 +109,7 @@ impl Display for Owner<'_> {
         match self {
             Self::Module { id, name } => write!(f, "module {name:?} (number {id})"),
             Self::Token(id) => write!(f, "token {id:?}"),
+            Self::Event(offset) => write!(f, "event {offset}"),
             Self::AuditEntry(seq) => write!(f, "audit entry {seq}"),
         }
     }

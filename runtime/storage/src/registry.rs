@@ -5,10 +5,11 @@
 //! change without a line that says who made it. Migrations of modules are part of it; one that fails is a
 //! [`RefusedChange`] as the source of the error.
 
-use crate::{Fault, Storage, backup, change, error::Doing as _, inspect, load, migrate::Bounds, unit};
+use crate::{Fault, Storage, backup, change, error::Doing as _, events, inspect, load, migrate::Bounds, unit};
 use station_kernel::{
     Registry, StorageError,
     control::DataView,
+    events::{Published, Wanted},
     ports::{Backup, RefusedChange},
     state::{AuditEntry, Change, State},
 };
@@ -58,6 +59,10 @@ impl Registry for Storage {
 
     fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StorageError> {
         self.read(|db| load::audit(db, limit)).doing(|| "reading the audit log".to_owned())
+    }
+
+    fn events(&self, wanted: &Wanted) -> Result<Vec<Published>, StorageError> {
+        self.read(|db| events::page(db, wanted)).doing(|| "reading events".to_owned())
     }
 
     fn backup(&self, at_ms: u64) -> Result<Backup, StorageError> {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_keyvalue", include_str!("../migrations/0002_keyvalue.sql")),
     ("0003_units", include_str!("../migrations/0003_units.sql")),
     ("0004_rows", include_str!("../migrations/0004_rows.sql")),
+    ("0005_events", include_str!("../migrations/0005_events.sql")),
 ];
 
 /// Opens the database for writing, made and brought up to date.

@@ -32,6 +32,8 @@ const ROUTES: &[(&str, &str, &str, Option<&str>)] = &[
     ("POST", "/v1/tokens", r#"{"label":"x","scopes":["read"]}"#, Some("admin")),
     ("DELETE", "/v1/tokens/read", "", Some("admin")),
     ("GET", "/v1/tables", "", Some("read")),
+    ("GET", "/v1/events?after=3&limit=2&module=m&topic=t", "", Some("read")),
+    ("DELETE", "/v1/events?through=3", "", Some("admin")),
     ("POST", "/v1/backup", "", Some("admin")),
     ("DELETE", "/v1/modules/m", "", Some("admin")),
 ];

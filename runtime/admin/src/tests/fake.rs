@@ -8,6 +8,7 @@ use station_kernel::{
         CallAnswer, CallRequest, DataView, Deployed, Figures, GraphView, KeysView, ModuleView, Principal, TableView,
         Upload,
     },
+    events::{Event, Published, Wanted},
     graph::Health,
     ports::{Backup, BoxFuture},
     state::{AuditEntry, Change, Revision, Route, Scope, State, Token},
@@ -309,6 +310,19 @@ impl Control for Fake {
             detail: json!({}),
         };
         Box::pin(std::future::ready(Ok(vec![entry])))
+    }
+
+    fn events(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Published>, Failure>> {
+        let module = wanted.module.unwrap_or_else(|| "m".parse().unwrap());
+        let payload = vec![0xff; wanted.limit as usize];
+        let topic = wanted.topic.unwrap_or_else(|| "t".into());
+        let event = Event { topic, key: "k".into(), payload, call: CallId::from_u128(7), at_ms: 1 };
+        Box::pin(std::future::ready(Ok(vec![Published { offset: wanted.after.unwrap_or(8) + 1, module, event }])))
+    }
+
+    fn prune_events(&self, who: Principal, through: u64) -> BoxFuture<'_, Result<(), Failure>> {
+        let refused = Failure::new(Code::AdminForbidden, format!("{} may not prune {through}", who.name));
+        Box::pin(std::future::ready(if through == 13 { Err(refused) } else { Ok(()) }))
     }
 
     fn tables(&self, module: Option<ModuleName>) -> BoxFuture<'_, Result<DataView, Failure>> {

@@ -3,6 +3,7 @@
 use super::options::Settings;
 use super::shelf::{Answer, Bucket, Cas, Fault, PAGE, Problem, Shelf, Shelved, Writes, told};
 use station_kernel::StorageError;
+use station_kernel::events::Event;
 use station_kernel::work::{Caps, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Value};
 use station_model::ModuleName;
 use std::collections::BTreeMap;
@@ -75,6 +76,14 @@ impl Unit for Memory {
         let own = self.0.keys().filter(|(m, b, _)| *m == module.to_string() && b == bucket).map(|(_, _, key)| key);
         let newer = own.filter(|key| after.is_none_or(|after| key.as_str() > after));
         Ok(newer.take(limit as usize).cloned().collect())
+    }
+
+    fn publish(&mut self, _module: &ModuleName, _event: &Event, _quota_bytes: u64) -> Result<(), SqlError> {
+        unreachable!("key-value data is no event")
+    }
+
+    fn published(&mut self, _module: &ModuleName) -> Result<u64, SqlError> {
+        unreachable!("key-value data is no event")
     }
 
     fn commit(self: Box<Self>) -> Result<Mark, SqlError> {

@@ -2,6 +2,7 @@
 //!
 //! Statements are `set KEY NUMBER`, `get KEY`, and what a test wants to go wrong.
 
+use crate::events::Event;
 use crate::ports::{BoxFuture, Stopped, StorageError};
 use crate::work::{Caps, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Units, Value, Watch};
 use station_model::ModuleName;
@@ -139,6 +140,20 @@ impl Unit for Open {
 
     fn keys(&mut self, _: &ModuleName, _: &str, _: Option<&str>, _: u32) -> Result<Vec<String>, SqlError> {
         Ok(vec![])
+    }
+
+    /// An event is the number of those with its topic, so that what undoes numbers undoes events.
+    fn publish(&mut self, _: &ModuleName, event: &Event, quota_bytes: u64) -> Result<(), SqlError> {
+        assert!(self.locked, "a write without the lock");
+        if event.bytes() > quota_bytes {
+            return Err(SqlError::Limit { name: "event_bytes", max: quota_bytes });
+        }
+        *self.numbers.entry(event.topic.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    fn published(&mut self, _: &ModuleName) -> Result<u64, SqlError> {
+        Ok(0)
     }
 
     fn commit(self: Box<Self>) -> Result<Mark, SqlError> {

@@ -2,6 +2,7 @@
 
 use super::database::{Database, Shared};
 use crate::control::DataView;
+use crate::events::{Published, Wanted};
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
 use crate::ports::{Arguments, Backup, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
@@ -225,6 +226,10 @@ impl Registry for Memory {
     }
 
     fn audit(&self, _: u32) -> Result<Vec<AuditEntry>, StorageError> {
+        Ok(vec![])
+    }
+
+    fn events(&self, _: &Wanted) -> Result<Vec<Published>, StorageError> {
         Ok(vec![])
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const CAPS: Caps = Caps { rows_max: 10, bytes_max: 1_000 };
 
-async fn bench(behave: impl Fn(&Tree<Fake>) -> Result<(), Failure> + Send + Sync + 'static) -> Bench {
+pub(super) async fn bench(behave: impl Fn(&Tree<Fake>) -> Result<(), Failure> + Send + Sync + 'static) -> Bench {
     bench_with(Settings::default(), behave).await
 }
 
@@ -29,26 +29,26 @@ async fn bench_with(
     bench
 }
 
-fn run(tree: &Tree<Fake>, sql: &str) -> Result<(), Failure> {
+pub(super) fn run(tree: &Tree<Fake>, sql: &str) -> Result<(), Failure> {
     tree.sql(sql, &[], CAPS, u64::MAX)?.unwrap();
     Ok(())
 }
 
-fn number(tree: &Tree<Fake>, key: &str) -> Result<i64, Failure> {
+pub(super) fn number(tree: &Tree<Fake>, key: &str) -> Result<i64, Failure> {
     match tree.sql(&format!("get {key}"), &[], CAPS, u64::MAX)?.unwrap().rows[0][0] {
         Value::Integer(number) => Ok(number),
         _ => Ok(0),
     }
 }
 
-fn nested(tree: &Tree<Fake>, what: impl FnOnce() -> Result<(), Failure>, ended: fn(&Failure) -> Ended<'_>) {
+pub(super) fn nested(tree: &Tree<Fake>, what: impl FnOnce() -> Result<(), Failure>, ended: fn(&Failure) -> Ended<'_>) {
     let entered = tree.enter(tree.root, tree.called.clone()).unwrap();
     let trap = Failure::new(Code::CallTrap, "it trapped");
     what().unwrap();
     tree.leave(entered, 0, 0, ended(&trap));
 }
 
-fn numbers(of: &[(&str, i64)]) -> Numbers {
+pub(super) fn numbers(of: &[(&str, i64)]) -> Numbers {
     of.iter().map(|(key, number)| ((*key).to_owned(), *number)).collect()
 }
 

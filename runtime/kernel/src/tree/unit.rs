@@ -3,6 +3,7 @@
 //! The module that asks is the one that runs, by the tree's own stack; a guest never names itself.
 
 use super::Tree;
+use crate::events::Event;
 use crate::ports::Executor;
 use crate::threads;
 use crate::work::{Caps, Mark, Rows, SqlError, State, Unit, Value};
@@ -73,6 +74,58 @@ impl<E: Executor> Tree<E> {
         let depth = self.depth().saturating_sub(1);
         self.work.save_up_to(&mut state, depth)?;
         self.run(state, steps_max, true, write)
+    }
+
+    /// Publishes an event of the module that runs, in the unit of work. `quota_bytes` is what all of its events may take.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn publish(&self, event: &Event, quota_bytes: u64) -> Told<()> {
+        let told = self.write(u64::MAX, |unit, module| unit.publish(module, event, quota_bytes))?;
+        if told.is_ok() {
+            self.note_write(Some(format!("events/{}", event.topic)), 1);
+        }
+        Ok(told)
+    }
+
+    /// Publishes an event of the module that runs when the root call has ended, however it does. Until then it is kept in
+    /// memory, and the answer is held; a call that is run again begins without it.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub fn publish_always(&self, event: Event, quota_bytes: u64) -> Told<()> {
+        let room = self.read(u64::MAX, |unit, module| Ok((module.clone(), unit.published(module)?)))?;
+        let (module, used) = match room {
+            Ok(room) => room,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut state = self.work.state();
+        if state.read_only {
+            return Err(response_started());
+        }
+        let wanted = used.saturating_add(state.kept.bytes_of(&module)).saturating_add(event.bytes());
+        if wanted > quota_bytes {
+            return Ok(Err(SqlError::Limit { name: "event_bytes", max: quota_bytes }));
+        }
+        Ok(state.kept.add(&module, event))
+    }
+
+    /// Publishes what must be known although the root call has failed, or has only read. For when it will not be run again.
+    ///
+    /// # Errors
+    /// Why it could not be written; what the call itself has come to stays.
+    pub(crate) fn tell(&self) -> Result<(), Failure> {
+        if !self.work.untold() {
+            return Ok(());
+        }
+        let lost = |error: &dyn std::fmt::Display| {
+            tracing::error!(call = %self.id, %error, "events that are published in any case are lost");
+            Failure::new(Code::StationInternal, "what must be known of this call could not be written down")
+        };
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| lost(&error))?;
+        let writers = Arc::clone(&self.work.shop.writers);
+        let permit = threads::waiting(|| runtime.block_on(writers.acquire_owned())).map_err(|error| lost(&error))?;
+        self.work.tell(permit).map_err(|error| lost(&error))
     }
 
     /// Notes rows that the running call changed, for the report.
@@ -168,11 +221,11 @@ impl<E: Executor> Tree<E> {
         self.work.note_outside();
     }
 
-    /// Begins the response: nothing can be written from now on. False when something was written already, and the
-    /// response must be held until the commit.
+    /// Begins the response: nothing can be written from now on. False when something was written already, or must be
+    /// known in any case, and the response must be held until the commit.
     pub fn begin_response(&self) -> bool {
         let mut state = self.work.state();
-        let streams = state.permit.is_none() || state.doomed;
+        let streams = (state.permit.is_none() || state.doomed) && state.kept.is_empty();
         state.read_only |= streams;
         streams
     }
@@ -240,6 +293,7 @@ impl<E: Executor> Tree<E> {
             locked_us: log.locked_us.map_or(0, |at| log.ended_us.saturating_sub(at)),
             waited_us: log.waited_us,
             reran: state.eager,
+            always: log.always,
             wrote: wrote.collect(),
         })
     }

@@ -7,10 +7,15 @@
 //!
 //! It ends with its root call: committed when that succeeded, rolled back otherwise. What ends the unit itself (a
 //! conflict, too long, a full disk) ends the whole tree, whatever a module would do about it.
+//!
+//! Events that must be known even when the call fails are [kept](Kept) beside it.
 
+mod kept;
 mod port;
 
 pub use port::{Caps, Constraint, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Units, Value, Watch};
+
+pub(crate) use kept::Kept;
 
 use crate::graph::NodeIndex;
 use crate::ports::chain;
@@ -73,6 +78,8 @@ pub(crate) struct State {
     /// Why the unit cannot go on.
     pub(crate) broken: Option<Failure>,
     pub(crate) mark: Mark,
+    /// To be published however the root call ends.
+    pub(crate) kept: Kept,
     pub(crate) log: Log,
 }
 
@@ -84,6 +91,8 @@ pub(crate) struct Log {
     pub(crate) ended_us: u64,
     pub(crate) waited_us: u64,
     pub(crate) committed: bool,
+    /// Events that were published although or because the call failed.
+    pub(crate) always: u64,
     /// Who changed how many rows of which table, and at which depth of the stack.
     pub(crate) wrote: Vec<Wrote>,
 }
@@ -111,6 +120,15 @@ impl Watch for Watching {
         made > self.steps_max.load(Ordering::Relaxed)
             || self.pulse.coarse_us() >= self.due_us.load(Ordering::Relaxed)
             || self.cancel.check().is_err()
+    }
+}
+
+/// Lets a statement run to its end.
+pub(crate) struct Patient;
+
+impl Watch for Patient {
+    fn step(&self, _: u64) -> bool {
+        false
     }
 }
 
@@ -261,7 +279,7 @@ impl Work {
         let stays = stays && !state.doomed && state.broken.is_none();
         state.undone |= wrote && !stays;
         let ended = match state.unit.take() {
-            Some(unit) if wrote && stays => unit.commit().map(|mark| state.mark = mark),
+            Some(unit) if wrote && stays => state.commit(unit),
             unit => {
                 drop(unit);
                 Ok(())
@@ -276,6 +294,22 @@ impl Work {
         state.broken.clone().map_or(Ok(state.mark), Err)
     }
 
+    /// What must be published now that the root call has ended, if it was not with the commit.
+    pub(crate) fn untold(&self) -> bool {
+        !self.state().kept.is_empty()
+    }
+
+    /// Publishes that in a unit of its own, with the permit to write. Nothing ends it but the disk: the call has ended
+    /// already, perhaps because its time was over.
+    pub(crate) fn tell(&self, _permit: OwnedSemaphorePermit) -> Result<(), SqlError> {
+        let mut unit = self.shop.units.begin(true, Arc::new(Patient))?;
+        let mut state = self.state();
+        state.kept.publish(&mut *unit)?;
+        state.mark = unit.commit()?;
+        state.told();
+        Ok(())
+    }
+
     fn close(&self, state: &mut State) {
         state.closed = true;
         state.permit = None;
@@ -285,6 +319,19 @@ impl Work {
 }
 
 impl State {
+    /// Commits, and with it what had to be published in any case.
+    fn commit(&mut self, mut unit: Box<dyn Unit>) -> Result<(), SqlError> {
+        self.kept.publish(&mut *unit)?;
+        self.mark = unit.commit()?;
+        self.told();
+        Ok(())
+    }
+
+    /// What was kept is published.
+    fn told(&mut self) {
+        self.log.always += std::mem::take(&mut self.kept).len() as u64;
+    }
+
     /// Fails when nothing more can be read or written.
     pub(crate) fn usable(&self) -> Result<(), Failure> {
         match (&self.broken, self.closed) {
@@ -302,7 +349,7 @@ impl State {
 }
 
 /// An error of the unit itself, as the failure of the call tree.
-fn fatal(error: &SqlError) -> Failure {
+pub(crate) fn fatal(error: &SqlError) -> Failure {
     match error {
         SqlError::Conflict => Failure::new(Code::UnitConflict, error.to_string()),
         SqlError::Constraint { .. } => Failure::new(Code::SqlConstraint, error.to_string()),

@@ -3,6 +3,7 @@
 //! The kernel says when: when it opens, when it may write, what is undone, when it commits. The storage says how.
 //! A unit belongs to one call tree and is used by one thread at a time; dropping it rolls it back.
 
+use crate::events::Event;
 use crate::ports::{BoxFuture, StorageError};
 use station_model::ModuleName;
 use std::sync::Arc;
@@ -114,6 +115,18 @@ pub trait Unit: Send {
         limit: u32,
     ) -> Result<Vec<String>, SqlError>;
 
+    /// Publishes an event of a module. Wants [`lock`](Self::lock) first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`SqlError::Limit`] when events of the module would take more than `quota_bytes`.
+    fn publish(&mut self, module: &ModuleName, event: &Event, quota_bytes: u64) -> Result<(), SqlError>;
+
+    /// Bytes that a module's events take.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn published(&mut self, module: &ModuleName) -> Result<u64, SqlError>;
+
     /// Commits. When this returns the unit is seen by all that begin later, and [`Units::durable`] says when it
     /// is safe.
     ///
@@ -213,7 +226,8 @@ pub enum SqlError {
     /// Something is too big or too much.
     #[error("more than {max} {name}")]
     Limit {
-        /// What there is too much of, such as `rows`, `result_bytes`, `sql_bytes`, `data_bytes`, `data_rows`.
+        /// What there is too much of, such as `rows`, `result_bytes`, `sql_bytes`, `data_bytes`, `data_rows`,
+        /// `event_bytes`.
         name: &'static str,
         /// How much there may be.
         max: u64,

@@ -14,8 +14,9 @@ use super::{
     quota::{self, Quota},
     rows::{Module, Modules, Then},
 };
-use crate::{Fault, Storage, connection, keyvalue, sql::Desk};
+use crate::{Fault, Storage, connection, events, keyvalue, sql::Desk};
 use rusqlite::Connection;
+use station_kernel::events::Event;
 use station_kernel::work::{Caps, KeyWrites, Mark, Plan, Rows, SqlError, Unit, Value, Watch};
 use station_model::ModuleName;
 use std::{
@@ -314,6 +315,19 @@ impl Unit for Work {
         limit: u32,
     ) -> Result<Vec<String>, SqlError> {
         self.data(module, |db, id| keyvalue::keys(db, id, bucket, after, limit))
+    }
+
+    fn publish(&mut self, module: &ModuleName, event: &Event, quota_bytes: u64) -> Result<(), SqlError> {
+        self.lock()?;
+        self.pages = None;
+        if self.published(module)?.saturating_add(events::bytes(event)) > quota_bytes {
+            return Err(SqlError::Limit { name: "event_bytes", max: quota_bytes });
+        }
+        self.data(module, |db, id| events::publish(db, id, module, event))
+    }
+
+    fn published(&mut self, module: &ModuleName) -> Result<u64, SqlError> {
+        self.data(module, events::used)
     }
 
     fn commit(mut self: Box<Self>) -> Result<Mark, SqlError> {

@@ -1,6 +1,7 @@
 //! Units of work on a real database.
 
 mod data;
+mod events;
 mod keys;
 mod marks;
 mod rows;
