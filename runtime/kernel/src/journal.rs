@@ -3,7 +3,7 @@
 //! Bounded: 1,000 calls and 1,000 failures, and 32 MiB of each. A call is never on disk; what must outlive a restart is in the
 //! audit log.
 
-use station_model::{CallId, CallReport, Frame, Location};
+use station_model::{CallId, CallReport, Failure, Frame, Location};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -44,6 +44,17 @@ impl Journal {
         kept.recent.push(report);
     }
 
+    /// Notes that a call which had succeeded is a failure after all, so that nobody reads of a success that was never told.
+    pub fn doubt(&self, report: &Arc<CallReport>, failure: &Failure) {
+        let doubted = Arc::new(CallReport { failure: Some(failure.clone()), ..CallReport::clone(report) });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.recent.replace(report.id, &doubted);
+        match report.failure {
+            Some(_) => kept.failed.replace(report.id, &doubted),
+            None => kept.failed.push(doubted),
+        }
+    }
+
     /// The call with this id, if it is still remembered.
     pub fn get(&self, id: CallId) -> Option<Arc<CallReport>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +70,11 @@ impl Journal {
 }
 
 impl Ring {
+    fn replace(&mut self, id: CallId, with: &Arc<CallReport>) {
+        let found = self.reports.iter_mut().rev().find(|report| report.id == id);
+        found.into_iter().for_each(|report| *report = Arc::clone(with));
+    }
+
     fn push(&mut self, report: Arc<CallReport>) {
         self.bytes += size(&report);
         self.reports.push_back(report);

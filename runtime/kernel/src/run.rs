@@ -58,6 +58,7 @@ pub struct Underway {
     cancel: Option<Arc<Cancel>>,
     closed: oneshot::Receiver<(Ended, Mark)>,
     units: Arc<dyn Units>,
+    journal: Arc<Journal>,
 }
 
 impl Drop for Underway {
@@ -78,9 +79,16 @@ impl Underway {
         let closed = (&mut self.closed).await;
         self.let_be();
         let (ended, mark) = closed.map_err(|_| internal())?;
-        match mark == Mark::default() {
-            true => Ok(ended),
-            false => self.units.durable(mark).await.map(|()| ended).map_err(|_| not_durable()),
+        if mark == Mark::default() {
+            return Ok(ended);
+        }
+        match self.units.durable(mark).await {
+            Ok(()) => Ok(ended),
+            Err(_) => {
+                let failure = not_durable();
+                self.journal.doubt(&ended.report, &failure);
+                Err(failure)
+            }
         }
     }
 
@@ -139,7 +147,7 @@ impl<E: Executor> Kernel<E> {
             function: named(&call.target),
         };
         let closed = self.on_thread(account, call.entry, permit)?;
-        Ok(Underway { cancel, closed, units: Arc::clone(&self.shop().units) })
+        Ok(Underway { cancel, closed, units: Arc::clone(&self.shop().units), journal: Arc::clone(self.journal()) })
     }
 
     fn find(

@@ -59,7 +59,7 @@ pub struct UnitReport {
 pub enum UnitOutcome {
     /// It only read.
     Read,
-    /// What it wrote is on the disk.
+    /// What it wrote is on the disk, unless the failure of its call says that the disk refused.
     Committed,
     /// Nothing that it wrote has happened.
     RolledBack,

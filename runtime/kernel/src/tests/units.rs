@@ -68,7 +68,11 @@ async fn what_a_call_wrote_stays_when_it_succeeds_and_the_answer_waits_for_the_d
 async fn an_answer_without_a_flush_is_no_answer() {
     let bench = bench(|tree| run(tree, "set x 1")).await;
     bench.database.broken_disk.store(true, Ordering::Relaxed);
-    assert_eq!(bench.call("a").await.unwrap_err().code, Code::StationInternal);
+    let told = bench.call("a").await.unwrap_err();
+    assert_eq!(told.code, Code::StationInternal);
+    let failures: Vec<_> = bench.service.calls(9, true).iter().map(|report| report.failure.clone().unwrap()).collect();
+    let all: Vec<_> = bench.service.calls(9, false).iter().map(|report| report.failure.clone()).collect();
+    assert_eq!((failures, all), (vec![told.clone()], vec![Some(told)]), "the record says what its client was told");
 }
 
 #[tokio::test(flavor = "multi_thread")]
