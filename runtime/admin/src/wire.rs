@@ -2,7 +2,7 @@
 
 use station_api as api;
 use station_kernel::Line;
-use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView};
+use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView, Warning};
 use station_kernel::graph::{Edge, Health, Reason, Waiting};
 use station_kernel::state::{AuditEntry, Metadata, ModuleState, Revision, Route, Scope, Token};
 use station_model::{Function, FunctionPath, Interface};
@@ -70,8 +70,14 @@ pub(crate) fn deployed(deployed: Deployed) -> api::Deployed {
         digest: deployed.digest,
         state: state(&deployed.health),
         changed: deployed.changed,
+        planned: deployed.planned,
         waiting_for: waiting_for(&deployed.health),
+        warnings: deployed.warnings.into_iter().map(warning).collect(),
     }
+}
+
+fn warning(warning: Warning) -> api::Warning {
+    api::Warning { code: warning.code.to_owned(), detail: warning.detail }
 }
 
 pub(crate) fn summary(view: &ModuleView) -> api::ModuleSummary {
