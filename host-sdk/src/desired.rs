@@ -82,6 +82,7 @@ async fn receive(kernel: &Arc<Kernel<Engine>>, spec: &ModuleSpec, source: &Path)
         grants: spec.grants.clone(),
         grant_all: spec.grant_all,
         links: spec.links.clone(),
+        plan: false,
     })
 }
 

@@ -28,6 +28,7 @@ mod leaving;
 mod linking;
 mod looking;
 mod one_transaction;
+mod planning;
 mod projects;
 mod resources;
 mod restart;

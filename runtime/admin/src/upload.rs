@@ -47,7 +47,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// More in one upload is a mistake.
 const PARAMETERS_MAX: usize = 1_000;
 
-/// What to do in the same step. All but `digest` need the scope `admin`.
+/// What to do in the same step. All but `digest` and `plan` need the scope `admin`.
 #[derive(Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
@@ -63,6 +63,10 @@ struct Wanted {
     /// What the body must be, as `sha256:...`; the headers `Content-Digest` and `Digest` say the same.
     #[param(value_type = String, required = false)]
     digest: Vec<Digest>,
+    /// Only say what would become of it. It is checked and compiled, and refused for what the upload would be refused
+    /// for; then nothing of it is kept.
+    #[param(required = false)]
+    plan: bool,
 }
 
 impl Wanted {
@@ -83,9 +87,11 @@ impl Wanted {
             "grant_all" => self.grant_all = flag(key, value)?,
             "link" => self.link.push(link(value)?),
             "digest" => self.digest.push(value.parse().map_err(invalid)?),
+            "plan" => self.plan = flag(key, value)?,
             _ => {
-                let detail =
-                    format!("an upload takes no parameter `{key:.32}`; it takes grant, grant_all, link and digest");
+                let detail = format!(
+                    "an upload takes no parameter `{key:.32}`; it takes grant, grant_all, link, digest and plan"
+                );
                 return Err(Refusal::new(Code::AdminBadRequest, detail));
             }
         }
@@ -127,7 +133,8 @@ struct Component(Vec<u8>);
     request_body(content = Component, content_type = "application/wasm"),
     params(("name" = String, Path, description = "The module's name"), Wanted),
     responses(
-        (status = 200, description = "This revision was active already, or, for a client that accepts it, the events",
+        (status = 200, description = "This revision was active already; what would be done, with `plan`; or, for a client \
+            that accepts it, the events",
             content((Deployed = "application/json"), (UploadEvent = "application/x-ndjson"))),
         (status = 201, description = "The revision is active", body = Deployed),
         openapi::Problems))]
@@ -173,9 +180,11 @@ async fn deploy(
         grants: wanted.grant,
         grant_all: wanted.grant_all,
         links: wanted.link,
+        plan: wanted.plan,
     };
     let deployed = app.control.deploy(who, upload).await?;
-    let status = if deployed.changed { StatusCode::CREATED } else { StatusCode::OK };
+    let made = deployed.changed && !deployed.planned;
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, wire::deployed(deployed)))
 }
 

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use station_api as api;
 use station_kernel::Line;
-use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView};
+use station_kernel::control::{DataView, Deployed, KeysView, ModuleView, TableView, Warning};
 use station_kernel::events::Published;
 use station_kernel::graph::{Edge, Health, Reason, Waiting};
 use station_kernel::state::{AuditEntry, Metadata, ModuleState, Revision, Route, Scope, Token};
@@ -86,8 +86,14 @@ pub(crate) fn deployed(deployed: Deployed) -> api::Deployed {
         digest: deployed.digest,
         state: state(&deployed.health),
         changed: deployed.changed,
+        planned: deployed.planned,
         waiting_for: waiting_for(&deployed.health),
+        warnings: deployed.warnings.into_iter().map(warning).collect(),
     }
+}
+
+fn warning(warning: Warning) -> api::Warning {
+    api::Warning { code: warning.code.to_owned(), detail: warning.detail }
 }
 
 pub(crate) fn summary(view: &ModuleView) -> api::ModuleSummary {

@@ -40,7 +40,7 @@ pub use settings::{ConfigBody, Limits, Route, RouteList};
 pub use station::Readiness;
 pub use tables::{Keys, Table, TableList};
 pub use tokens::{CreatedToken, NewToken, Scope, Token, TokenList};
-pub use upload::{Deployed, Progress, UploadEvent, UploadOptions};
+pub use upload::{Deployed, Progress, UploadEvent, UploadOptions, Warning};
 
 /// The longest a request may take that does no work of a module, in milliseconds.
 const QUICK_MS_MAX: u64 = 60_000;

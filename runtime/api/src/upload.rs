@@ -22,7 +22,7 @@ const SEND_S_MAX: u64 = 11 * 60;
 /// The longest line of the stream.
 const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What became of an upload.
+/// What became of an upload, or would become of one that is only planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deployed {
     /// The module.
@@ -35,8 +35,24 @@ pub struct Deployed {
     pub state: State,
     /// False when this very revision was already active.
     pub changed: bool,
+    /// True when it was only planned: nothing was done, and the rest says what would be.
+    #[serde(default)]
+    pub planned: bool,
     /// What it waits for; empty when it is ready.
     pub waiting_for: Vec<Waiting>,
+    /// What its owner should know. No reason to refuse it.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a module that its owner should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warning {
+    /// A stable word: `writes_and_waits` of a module whose calls may write to the database and wait for something outside,
+    /// in itself or in the modules that it calls.
+    pub code: String,
+    /// The same in a sentence, with the next step.
+    pub detail: String,
 }
 
 /// A line of the answer to an upload that accepts `application/x-ndjson`.
@@ -71,7 +87,7 @@ pub enum UploadEvent {
     },
 }
 
-/// What to do in the same step as the upload. Everything but `digest` needs the scope `admin`.
+/// What to do in the same step as the upload. Everything but `digest` and `plan` needs the scope `admin`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UploadOptions {
     /// What to grant.
@@ -82,6 +98,8 @@ pub struct UploadOptions {
     pub links: Vec<(InterfaceName, ModuleName)>,
     /// What the bytes must be; the station refuses others.
     pub digest: Option<Digest>,
+    /// Only ask what would become of it.
+    pub plan: bool,
 }
 
 /// How far an upload is.
@@ -104,7 +122,8 @@ pub enum Progress {
 }
 
 impl Client {
-    /// Uploads the component in `file` as a revision of the module `name`, and waits until it is active or refused.
+    /// Uploads the component in `file` as a revision of the module `name`, and waits until it is active or refused,
+    /// or until it is known which of both it would be.
     /// Dropping the future before that gives the upload up.
     ///
     /// # Errors
@@ -146,6 +165,9 @@ fn add_options(request: &mut client::Request, options: &UploadOptions) {
     }
     if let Some(digest) = &options.digest {
         request.query("digest", &digest.to_string());
+    }
+    if options.plan {
+        request.query("plan", "true");
     }
 }
 

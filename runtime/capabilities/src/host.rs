@@ -4,6 +4,7 @@
 //! up and can answer with an error.
 
 use station_engine::{Ctx, Offer, Waiter};
+use station_kernel::ports::Habit;
 use station_model::{Code, Failure, InterfaceName};
 use std::pin::pin;
 use wasmtime::component::HasData;
@@ -45,5 +46,10 @@ pub(crate) fn wait<T>(waiter: &Waiter, future: impl Future<Output = T>) -> Resul
 /// Offers of these interfaces. Names are written in this crate and covered by a test, so none is left out.
 pub(crate) fn offers<S: AsRef<str>>(names: impl IntoIterator<Item = S>, harmless: bool) -> Vec<Offer> {
     let parsed = names.into_iter().filter_map(|name| name.as_ref().parse::<InterfaceName>().ok());
-    parsed.map(|name| Offer { name, harmless }).collect()
+    parsed.map(|name| Offer { name, harmless, habits: &[] }).collect()
+}
+
+/// The same offers, of which these functions write or wait.
+pub(crate) fn with_habits(offers: Vec<Offer>, habits: &'static [(&'static str, Habit)]) -> Vec<Offer> {
+    offers.into_iter().map(|offer| Offer { habits, ..offer }).collect()
 }

@@ -57,6 +57,27 @@ fn only_durable_data_needs_a_grant() {
     assert_eq!(guarded.count(), 6 + 1 + 3 + 1);
 }
 
+/// A habit of a function that is spelled wrong would be nobody's.
+#[test]
+fn every_function_with_a_habit_is_in_the_wit_folder() {
+    let wit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let folders =
+        ["station-sql", "station-events", "deps/spin-sqlite", "deps/fermyon-spin", "deps/keyvalue-draft2", "deps/http"];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(wit.join(folder)).unwrap());
+    let text: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let offers: Vec<_> = capabilities().iter().flat_map(|c| c.offers()).collect();
+    let habits: Vec<_> = offers.iter().flat_map(|offer| offer.habits).collect();
+    assert!(habits.len() > 10);
+    for (name, _) in habits {
+        let (resource, function) = match name.strip_prefix("[method]").and_then(|name| name.split_once('.')) {
+            Some((resource, function)) => (format!("resource {resource} {{"), function),
+            None => (String::new(), *name),
+        };
+        let inside = text.split_once(&resource).unwrap_or_else(|| panic!("{name}")).1;
+        assert!(inside.contains(&format!("{function}: func(")), "{name}");
+    }
+}
+
 /// The interfaces that a component of any tool chain imports, by the names they have in wasmtime's own WIT.
 #[test]
 fn every_interface_of_the_wit_folder_is_offered() {

@@ -1,4 +1,5 @@
-//! `station deploy`: uploads a component and waits until it is active or refused.
+//! `station deploy`: uploads a component and waits until it is active or refused, or, with `--plan`, asks which of both
+//! it would be.
 //!
 //! Waiting for a grant or for a provider is no failure: the module is accepted, says what it waits for, and
 //! becomes ready by itself.
@@ -20,10 +21,12 @@ Examples:
   station deploy weather.wasm --name weather --grant https://api.example.com
   station deploy portal.wasm --name portal --grant-all
   station deploy portal.wasm --name portal --link lex:dossiers/cases@1.0.0=dossiers
+  station deploy portal.wasm --name portal --plan
 
 The same bytes twice are one revision. --grant, --grant-all and --link need a token with the scope \
 `admin`. A module that waits for something is deployed, exit code 0 and with --json \
-{\"state\":\"waiting\",\"waiting_for\":[...]}.";
+{\"state\":\"waiting\",\"waiting_for\":[...]}. \
+A plan is refused for what the deployment would be refused for. It does not run migrations.";
 
 /// Upload a component as a module, or as a new revision of it
 #[derive(Debug, clap::Args)]
@@ -44,6 +47,9 @@ pub(crate) struct Args {
     /// Settle which module provides an import
     #[arg(long = "link", value_name = "IFACE=MODULE")]
     links: Vec<String>,
+    /// Say what it would do, and do nothing
+    #[arg(long)]
+    plan: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -59,6 +65,7 @@ impl Ask for Args {
             grant_all: self.grant_all,
             links: self.links.iter().map(|text| link(text)).collect::<Result<_, _>>()?,
             digest: None,
+            plan: self.plan,
         };
         let shown = Shown::new(session.quiet);
         let bar = shown.bar.clone();
@@ -89,8 +96,15 @@ pub(crate) fn link(text: &str) -> anyhow::Result<(InterfaceName, ModuleName)> {
 
 /// What became of it, in a sentence, and what it waits for.
 fn told(deployed: &Deployed) -> String {
-    let what = if deployed.changed { "deployed" } else { "this revision was active already" };
-    format!("{}: {what}; {}\n{}", deployed.module, deployed.state.as_str(), waiting(&deployed.waiting_for))
+    let what = match (deployed.changed, deployed.planned) {
+        (true, false) => "deployed",
+        (true, true) => "would be deployed",
+        (false, false) => "this revision was active already",
+        (false, true) => "nothing would change, this revision is active already",
+    };
+    let warnings: String = deployed.warnings.iter().map(|w| format!("  warning: {}\n", w.detail)).collect();
+    let waiting = waiting(&deployed.waiting_for);
+    format!("{}: {what}; {}\n{waiting}{warnings}", deployed.module, deployed.state.as_str())
 }
 
 /// What a module waits for, a line each.

@@ -5,7 +5,7 @@
 //! [`Ctx`](crate::Ctx), by type. The engine knows no capability by name.
 
 use crate::ctx::Ctx;
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use station_model::{Failure, InterfaceName};
 use wasmtime::component::Linker;
 
@@ -40,4 +40,13 @@ pub struct Offer {
     pub name: InterfaceName,
     /// True when every module may use it without a grant: it is bounded and reaches nothing outside.
     pub harmless: bool,
+    /// Functions that write to the database or wait for what is outside, by their names in the component. Every other
+    /// does neither.
+    pub habits: &'static [(&'static str, Habit)],
+}
+
+impl Offer {
+    pub(crate) fn habit(&self, function: &str) -> Option<Habit> {
+        self.habits.iter().find(|(name, _)| *name == function).map(|(_, habit)| *habit)
+    }
 }

@@ -18,7 +18,7 @@ use crate::sealed::Sealed;
 use crate::spares;
 use crate::worker::{Limits, Worker};
 use serde_json::Value;
-use station_kernel::ports::{Arguments, BoxFuture, ModuleSettings};
+use station_kernel::ports::{Arguments, BoxFuture, Habit, ModuleSettings};
 use station_kernel::state::Migration;
 use station_kernel::tree::{Called, Tree};
 use station_kernel::{Executor, Meter, Prepared};
@@ -286,6 +286,10 @@ impl Executor for Engine {
 
     fn harmless(&self, interface: &InterfaceName) -> bool {
         self.shared.host.offer(interface).is_some_and(|offer| offer.harmless)
+    }
+
+    fn habit(&self, interface: &InterfaceName, function: &str) -> Option<Habit> {
+        self.shared.host.offer(interface)?.habit(function)
     }
 
     fn lane(&self, import: &Function, _export: &Function) -> Lane {

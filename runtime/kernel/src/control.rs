@@ -35,9 +35,11 @@ pub struct Upload {
     pub grant_all: bool,
     /// Who shall provide which import.
     pub links: Vec<(InterfaceName, ModuleName)>,
+    /// Only say what would become of it.
+    pub plan: bool,
 }
 
-/// What became of an upload.
+/// What became of an upload, or would become of one that is only planned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployed {
     /// The module.
@@ -46,8 +48,21 @@ pub struct Deployed {
     pub digest: Digest,
     /// False when this very revision was already active.
     pub changed: bool,
+    /// True when nothing was done.
+    pub planned: bool,
     /// Whether it can be called.
     pub health: Health,
+    /// What its owner should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a module that is no reason to refuse it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// A stable word.
+    pub code: &'static str,
+    /// The same in a sentence, with the next step.
+    pub detail: String,
 }
 
 /// A call as the operator asks for it.
@@ -156,7 +171,8 @@ pub struct Figures {
 
 /// The operator's side of a station.
 pub trait Control: Send + Sync + 'static {
-    /// Takes in an upload: checks, compiles, stores and activates it. All or nothing; the same bytes twice are one.
+    /// Takes in an upload: checks, compiles, stores and activates it. All or nothing; the same bytes twice are one. One
+    /// that is only planned is checked and compiled, and nothing remains of it.
     fn deploy(&self, who: Principal, upload: Upload) -> BoxFuture<'_, Result<Deployed, Failure>>;
     /// Removes a module with everything that is remembered about it.
     fn remove(&self, who: Principal, module: ModuleName) -> BoxFuture<'_, Result<(), Failure>>;

@@ -47,6 +47,15 @@ pub struct ModuleSettings {
     pub config: BTreeMap<String, String>,
 }
 
+/// What a function of the host does to the unit of work of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    /// It may write to the database. From the first write on nobody else can, and the call has to end soon.
+    Writes,
+    /// It waits for what is outside.
+    Waits,
+}
+
 /// A value that one thread works with: the first that asks for it. It is no lock: others get nothing.
 pub trait Confine<T>: Send + Sync {
     /// Confines the value, to nobody yet.
@@ -101,6 +110,9 @@ pub trait Executor: Send + Sync + Sized + 'static {
 
     /// True when a host interface needs no grant: clocks, random, bounded stdio.
     fn harmless(&self, interface: &station_model::InterfaceName) -> bool;
+
+    /// What a function of a host interface does to the unit of work, if anything.
+    fn habit(&self, interface: &station_model::InterfaceName, function: &str) -> Option<Habit>;
 
     /// Chooses how values move from an importer's function to the provider's.
     fn lane(&self, import: &Function, export: &Function) -> Self::Lane;

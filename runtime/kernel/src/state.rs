@@ -187,6 +187,11 @@ impl State {
         self.modules.get(name)
     }
 
+    /// True when some module has a revision with this digest.
+    pub fn has_revision(&self, digest: &Digest) -> bool {
+        self.modules.values().any(|module| module.revision(digest).is_some())
+    }
+
     /// Makes `changes`, in their order. A change to a module that does not exist makes it.
     pub fn apply(&mut self, changes: &[Change]) {
         for change in changes {

@@ -5,6 +5,7 @@
 mod database;
 mod events;
 mod fakes;
+mod planning;
 mod units;
 
 use crate::control::{CallRequest, Control, Principal, Upload};
@@ -44,17 +45,21 @@ impl Bench {
     }
 
     async fn deploy_as(&self, who: Principal, module: &str, bytes: &str) -> Result<crate::control::Deployed, Failure> {
-        let file = self.registry.upload(bytes);
-        let upload = Upload {
+        let grant_all = who.scope == Scope::Admin;
+        self.service.deploy(who, Upload { grant_all, ..self.upload(module, bytes) }).await
+    }
+
+    fn upload(&self, module: &str, bytes: &str) -> Upload {
+        Upload {
             module: name(module),
-            file,
+            file: self.registry.upload(bytes),
             digest: Digest::of(bytes.as_bytes()),
             size: bytes.len() as u64,
             grants: vec![],
-            grant_all: who.scope == Scope::Admin,
+            grant_all: true,
             links: vec![],
-        };
-        self.service.deploy(who, upload).await
+            plan: false,
+        }
     }
 
     fn request(module: &str) -> CallRequest {
@@ -391,15 +396,8 @@ async fn a_link_without_a_version_means_the_import_that_has_one() {
     bench.deploy("b", &exporting("a:b/x@1.0.0")).await.unwrap();
     bench.deploy("c", &exporting("a:b/x@1.0.0")).await.unwrap();
     let bytes = importing("a:b/x@1.0.0");
-    let upload = |interface: &str| Upload {
-        module: name("a"),
-        file: bench.registry.upload(&bytes),
-        digest: Digest::of(bytes.as_bytes()),
-        size: 1,
-        grants: vec![],
-        grant_all: true,
-        links: vec![(interface.parse().unwrap(), name("c"))],
-    };
+    let links = |interface: &str| vec![(interface.parse().unwrap(), name("c"))];
+    let upload = |interface: &str| Upload { links: links(interface), ..bench.upload("a", &bytes) };
     bench.service.deploy(admin(), upload("a:b/x")).await.unwrap();
     let state = bench.kernel.state_now();
     let links: Vec<_> = state.module(&name("a")).unwrap().links.iter().map(|(i, m)| format!("{i}={m}")).collect();

@@ -70,9 +70,9 @@ async fn an_upload_shows_its_progress() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
     let digest = Some(Digest::of(&vec![7; 300_000]));
-    let options = UploadOptions { grant_all: true, digest, ..Default::default() };
+    let options = UploadOptions { grant_all: true, digest, plan: true, ..Default::default() };
     let deployed = client.upload("new", file.path(), &options, move |p| sink.lock().unwrap().push(p)).await.unwrap();
-    assert_eq!(Some(deployed.digest), digest);
+    assert_eq!((Some(deployed.digest), deployed.planned), (digest, true));
     let seen = seen.lock().unwrap();
     assert!(seen.contains(&Progress::Sent { bytes: 300_000, total: 300_000 }) && seen.contains(&Progress::Received));
 }

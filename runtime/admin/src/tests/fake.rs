@@ -6,7 +6,7 @@ use station_kernel::{
     Control, Line, Logs,
     control::{
         CallAnswer, CallRequest, DataView, Deployed, Figures, GraphView, KeysView, ModuleView, Principal, TableView,
-        Upload,
+        Upload, Warning,
     },
     events::{Event, Published, Wanted},
     graph::Health,
@@ -191,7 +191,14 @@ impl Control for Fake {
         Box::pin(async move {
             self.go().await?;
             let changed = upload.digest != Digest::of(b"m");
-            Ok(Deployed { module: upload.module, digest: upload.digest, changed, health: Health::Ready })
+            Ok(Deployed {
+                module: upload.module,
+                digest: upload.digest,
+                changed,
+                planned: upload.plan,
+                health: Health::Ready,
+                warnings: vec![Warning { code: "writes_and_waits", detail: "m does both".into() }],
+            })
         })
     }
 

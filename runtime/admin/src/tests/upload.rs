@@ -24,7 +24,8 @@ async fn an_upload_arrives_whole_and_leaves_no_file() {
         .await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let expected = serde_json::json!({
-        "module": "new", "digest": Digest::of(b"abc").to_string(), "state": "ready", "changed": true, "waiting_for": []
+        "module": "new", "digest": Digest::of(b"abc").to_string(), "state": "ready", "changed": true, "planned": false,
+        "waiting_for": [], "warnings": [{"code": "writes_and_waits", "detail": "m does both"}]
     });
     assert_eq!(answer.json(), expected);
     let (upload, bytes) = station.fake.uploaded.lock().unwrap().clone().unwrap();
@@ -38,6 +39,18 @@ async fn an_upload_arrives_whole_and_leaves_no_file() {
 async fn the_same_revision_again_is_200() {
     let answer = Station::new().put("/v1/modules/m", "m").await;
     assert_eq!((answer.status, &answer.json()["changed"]), (StatusCode::OK, &false.into()));
+}
+
+#[tokio::test]
+async fn a_plan_is_200_and_asked_for_in_the_query() {
+    let station = Station::new();
+    let answer = station.put("/v1/modules/new?plan=true", "abc").await;
+    let said = (answer.status, answer.json()["planned"].clone(), answer.json()["changed"].clone());
+    assert_eq!(said, (StatusCode::OK, true.into(), true.into()));
+    assert!(station.fake.uploaded.lock().unwrap().clone().unwrap().0.plan);
+    assert_eq!(station.put("/v1/modules/new?plan=false", "abc").await.status, StatusCode::CREATED);
+    station.put("/v1/modules/new?plan=maybe", "abc").await.assert_problem("admin.bad_request");
+    assert_eq!(station.fake.files(), 0);
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ mod options;
 
 pub use options::Settings;
 
-use crate::host::{HasHost, host as host_of, offers};
+use crate::host::{HasHost, host as host_of, offers, with_habits};
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use wasmtime::component::Linker;
 
 const PUBLISHER: &str = "station:events/publisher@0.1.0";
+/// What is published always is written when the call has ended, so it keeps nobody from writing while the call waits.
+const HABITS: &[(&str, Habit)] = &[("publish", Habit::Writes)];
 
 /// The capability.
 pub(crate) struct Events(pub(crate) Settings);
@@ -24,7 +26,7 @@ impl Capability for Events {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        offers([PUBLISHER], false)
+        with_habits(offers([PUBLISHER], false), HABITS)
     }
 
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {

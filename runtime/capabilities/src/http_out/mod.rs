@@ -22,10 +22,10 @@ pub use options::Egress;
 
 pub(crate) use host::view;
 
-use crate::host::{WASI, offers};
+use crate::host::{WASI, offers, with_habits};
 use connect::Connector;
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use station_model::{Code, Failure};
 use std::sync::Arc;
 use wasmtime::component::Linker;
@@ -33,6 +33,13 @@ use wasmtime_wasi_http::p2::bindings::{self, http};
 use wasmtime_wasi_http::{FieldMapError, WasiHttp};
 
 const INTERFACES: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
+
+/// A body is consumed to be read.
+const HABITS: &[(&str, Habit)] = &[
+    ("handle", Habit::Waits),
+    ("[method]incoming-request.consume", Habit::Waits),
+    ("[method]incoming-response.consume", Habit::Waits),
+];
 
 /// The capability.
 pub(crate) struct HttpOut {
@@ -51,7 +58,7 @@ impl Capability for HttpOut {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        offers(INTERFACES.map(|name| format!("{name}@{WASI}")), true)
+        with_habits(offers(INTERFACES.map(|name| format!("{name}@{WASI}")), true), HABITS)
     }
 
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {

@@ -20,9 +20,9 @@ mod tests;
 
 pub use options::Settings;
 
-use crate::host::{HasHost, host, offers};
+use crate::host::{HasHost, host, offers, with_habits};
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use wasmtime::component::Linker;
 
 const INTERFACES: [&str; 6] = [
@@ -34,6 +34,16 @@ const INTERFACES: [&str; 6] = [
     "wasi:keyvalue/batch@0.2.0-draft2",
 ];
 
+/// No two of the interfaces have functions of one name that differ in this.
+const HABITS: &[(&str, Habit)] = &[
+    ("[method]bucket.set", Habit::Writes),
+    ("[method]bucket.delete", Habit::Writes),
+    ("increment", Habit::Writes),
+    ("swap", Habit::Writes),
+    ("set-many", Habit::Writes),
+    ("delete-many", Habit::Writes),
+];
+
 /// The capability.
 pub(crate) struct KeyValues(pub(crate) Settings);
 
@@ -43,7 +53,7 @@ impl Capability for KeyValues {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        offers(INTERFACES, false)
+        with_habits(offers(INTERFACES, false), HABITS)
     }
 
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {

@@ -24,14 +24,17 @@ mod tests;
 pub use options::Settings;
 pub(crate) use spin::Spin;
 
-use crate::host::{HasHost, host as host_of, offers};
+use crate::host::{HasHost, host as host_of, offers, with_habits};
 use rows::Session;
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use wasmtime::component::Linker;
 
 const DATABASE: &str = "station:sql/database@0.1.0";
 const TYPES: &str = "station:sql/types@0.1.0";
+
+/// `query` can write, too, with RETURNING; but every module that reads has it, and who writes hardly does so by it alone.
+const HABITS: &[(&str, Habit)] = &[("execute", Habit::Writes)];
 
 /// The capability.
 pub(crate) struct Sql(pub(crate) Settings);
@@ -42,7 +45,7 @@ impl Capability for Sql {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        let mut all = offers([DATABASE], false);
+        let mut all = with_habits(offers([DATABASE], false), HABITS);
         all.extend(offers([TYPES], true));
         all
     }

@@ -9,9 +9,9 @@
 
 use super::rows::Session;
 use super::statement::{Kind, failed};
-use crate::host::{Host, offers};
+use crate::host::{Host, offers, with_habits};
 use station_engine::{Capability, Ctx, Offer};
-use station_kernel::ports::ModuleSettings;
+use station_kernel::ports::{Habit, ModuleSettings};
 use station_kernel::work::{Rows, SqlError, Value as Stored};
 use station_model::ModuleName;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
@@ -20,6 +20,8 @@ use wasmtime::{Result, StoreContextMut};
 const V3: &str = "spin:sqlite/sqlite@3.1.0";
 const V2: &str = "fermyon:spin/sqlite@2.0.0";
 const V1: &str = "fermyon:spin/sqlite";
+/// One function for reading and for writing, so a module that only reads is taken for one that writes.
+const HABITS: &[(&str, Habit)] = &[("execute", Habit::Writes), ("[method]connection.execute", Habit::Writes)];
 /// The only database that there is.
 const DEFAULT: &str = "default";
 /// Fuel of opening a connection, which is only a handle, and of asking it.
@@ -88,7 +90,7 @@ impl Capability for Spin {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        offers([V3, V2, V1], false)
+        with_habits(offers([V3, V2, V1], false), HABITS)
     }
 
     fn link(&self, linker: &mut Linker<Ctx>) -> Result<()> {

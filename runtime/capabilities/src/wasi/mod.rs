@@ -72,6 +72,8 @@ impl Capability for Wasi {
         "wasi"
     }
 
+    /// Sleeping is waiting, too, and has no habit here: the runtimes of JavaScript and Python import `subscribe-duration`
+    /// into every module, whether it sleeps or not. Nobody would read a warning that each of those has.
     fn offers(&self) -> Vec<Offer> {
         offers(INTERFACES.map(|name| format!("{name}@{WASI}")), true)
     }

@@ -2,7 +2,7 @@
 
 use super::{Graph, Health, Loaded, Reason};
 use crate::meter::Meter;
-use crate::ports::{Arguments, BoxFuture, Executor, ModuleSettings, Prepared};
+use crate::ports::{Arguments, BoxFuture, Executor, Habit, ModuleSettings, Prepared};
 use crate::state::{Change, Migration, Revision, State};
 use crate::tree::Tree;
 use serde_json::Value;
@@ -39,6 +39,10 @@ impl Executor for Nothing {
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {
         interface.is_reserved()
+    }
+
+    fn habit(&self, _: &InterfaceName, _: &str) -> Option<Habit> {
+        None
     }
 
     fn harmless(&self, interface: &InterfaceName) -> bool {

@@ -5,7 +5,9 @@ use crate::control::DataView;
 use crate::events::{Published, Wanted};
 use crate::kernel::{Kernel, Ports, Settings};
 use crate::logs::Logs;
-use crate::ports::{Arguments, Backup, BoxFuture, Clock, Executor, ModuleSettings, Prepared, Registry, StorageError};
+use crate::ports::{
+    Arguments, Backup, BoxFuture, Clock, Executor, Habit, ModuleSettings, Prepared, Registry, StorageError,
+};
 use crate::state::{AuditEntry, Change, Migration, State};
 use crate::tree::{Ended, Tree};
 use serde_json::Value;
@@ -16,7 +18,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 type Behaviour = Box<dyn Fn(&Tree<Fake>) -> Result<Option<Value>, Failure> + Send + Sync>;
 
-/// Runs a closure instead of wasm. A "component" is a text: `export NAME` or `import NAME`.
+/// Runs a closure instead of wasm. A "component" is a text: `export NAME` or `import NAME`, or several of them with
+/// `;` between.
 #[derive(Default)]
 pub(super) struct Fake {
     behaviour: Mutex<Option<Arc<Behaviour>>>,
@@ -25,6 +28,8 @@ pub(super) struct Fake {
     pub(super) charged: Arc<AtomicU64>,
     /// What a trial instance exports from now on.
     pub(super) migrations: Mutex<Vec<Migration>>,
+    /// Components whose compiled code was dropped.
+    pub(super) forgotten: Mutex<Vec<Digest>>,
 }
 
 pub(super) fn exporting(name: &str) -> String {
@@ -47,14 +52,17 @@ impl Fake {
 }
 
 fn world(text: &str) -> World {
-    let (kind, name) = text.trim().split_once(' ').unwrap();
-    let function = if name.contains('/') { "f" } else { name };
-    let functions = vec![Function { name: function.into(), params: vec![], result: None }];
-    let interface = Interface { name: name.parse().unwrap(), root: !name.contains('/'), functions, resources: vec![] };
-    match kind {
-        "export" => World { imports: vec![], exports: vec![interface] },
-        _ => World { imports: vec![interface], exports: vec![] },
+    let mut world = World { imports: vec![], exports: vec![] };
+    for item in text.split(';') {
+        let (kind, name) = item.trim().split_once(' ').unwrap();
+        let function = if name.contains('/') { "f" } else { name };
+        let functions = vec![Function { name: function.into(), params: vec![], result: None }];
+        let root = !name.contains('/');
+        let interface = Interface { name: name.parse().unwrap(), root, functions, resources: vec![] };
+        let side = if kind == "export" { &mut world.exports } else { &mut world.imports };
+        side.push(interface);
     }
+    world
 }
 
 impl Executor for Fake {
@@ -84,6 +92,14 @@ impl Executor for Fake {
 
     fn host_provides(&self, interface: &InterfaceName) -> bool {
         interface.is_reserved()
+    }
+
+    fn habit(&self, interface: &InterfaceName, _: &str) -> Option<Habit> {
+        match interface.to_string().as_str() {
+            "wasi:rows/rows" => Some(Habit::Writes),
+            "wasi:net/net" => Some(Habit::Waits),
+            _ => None,
+        }
     }
 
     fn harmless(&self, interface: &InterfaceName) -> bool {
@@ -126,7 +142,9 @@ impl Executor for Fake {
         0
     }
 
-    fn forget(&self, _: Digest) {}
+    fn forget(&self, digest: Digest) {
+        self.forgotten.lock().unwrap().push(digest);
+    }
 }
 
 /// Holds calls up until it is opened.
@@ -163,12 +181,19 @@ pub(super) struct Memory {
     folder: tempfile::TempDir,
     refusing: Mutex<bool>,
     uploads: Mutex<u32>,
+    pub(super) commits: AtomicU64,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { state: Mutex::default(), folder, refusing: Mutex::new(false), uploads: Mutex::new(0) }
+        Self {
+            state: Mutex::default(),
+            folder,
+            refusing: Mutex::new(false),
+            uploads: Mutex::new(0),
+            commits: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn refuse_commits(&self, refuse: bool) {
@@ -197,6 +222,7 @@ impl Registry for Memory {
         if *self.refusing.lock().unwrap() {
             return Err(StorageError { doing: "writing".into(), source: "the disk is full".into() });
         }
+        self.commits.fetch_add(1, Ordering::Relaxed);
         self.state.lock().unwrap().apply(changes);
         Ok(())
     }
