@@ -13,6 +13,7 @@
 
 mod client;
 mod deployments;
+mod events;
 mod failing_disk;
 mod keyvalue;
 mod killed;
@@ -31,9 +32,10 @@ const DATABASE: &str = "station.db";
 pub(crate) const WAL: &str = "station.db-wal";
 
 /// What is tested on. The next workload is one line here and one file beside this one.
-const WORKLOADS: [(&str, &dyn Workload); 3] = [
+const WORKLOADS: [(&str, &dyn Workload); 4] = [
     ("batches of keys", &keyvalue::Batches),
     ("transfers", &transfers::Transfers),
+    ("events", &events::Told),
     ("deployments", &deployments::Deployments),
 ];
 

@@ -116,7 +116,9 @@ fn peers(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
     let station = repo::target().join(profile).join("station");
     serve(options, &program, &station, found)?;
     units(options, &program, &station, found, None)?;
-    units(options, &program, &station, found, Some(&tools::slow_disk()?))
+    let slow = tools::slow_disk()?;
+    units(options, &program, &station, found, Some(&slow))?;
+    storage(options, profile, found, &slow)
 }
 
 /// One hop: HTTP, gRPC, Extism, an isolate.
@@ -180,6 +182,23 @@ fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found, slo
     let answer = answer(&mut measure)?;
     found.rows.extend(rows::of_units(&answer, slow.is_some()));
     found.cases.push(json!({ "what": "durable writes", "slow_flushes": slow.is_some(), "measured": answer }));
+    Ok(())
+}
+
+/// Durable units by the storage alone and by plain SQLite, the same statements on both sides, with slow flushes.
+fn storage(options: &Options, profile: &str, found: &mut Found, slow: &Path) -> Result<()> {
+    say("==> measuring: durable units of the storage alone, with slow flushes");
+    let (folder, file) = (repo::target().join("bench/storage"), repo::target().join("bench/storage.json"));
+    std::fs::create_dir_all(&folder)?;
+    let bench = ["bench", "--locked", "--package", "station-storage", "--bench", "units", "--profile", profile];
+    run(cargo(&bench).arg("--no-run"))?;
+    let mut measure = cargo(&bench);
+    tools::slow_down(&mut measure, slow, &folder);
+    let rounds = if options.quick { "3" } else { "9" };
+    run(measure.env("STATION_BENCH_SAVE", &file).env("STATION_BENCH_ROUNDS", rounds).arg("--").arg(&folder))?;
+    let measured = read(&file)?;
+    found.rows.extend(rows::of_storage(&measured));
+    found.cases.push(json!({ "what": "durable units of the storage", "measured": measured }));
     Ok(())
 }
 

@@ -9,9 +9,12 @@
 //! better of the two. What a flush costs is measured beside it, because on a disk that does not wait for its flushes
 //! sharing them wins nothing. To see one that does, run this with a library preloaded that makes `fdatasync` slow;
 //! it applies to both sides.
+//!
+//! `STATION_BENCH_SAVE=FILE` writes the figures, `STATION_BENCH_ROUNDS=N` makes more or fewer rounds.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for people")]
 
 use rusqlite::Connection;
+use serde_json::json;
 use station_kernel::{
     Change, Registry as _,
     state::{AuditEntry, Migration},
@@ -34,7 +37,6 @@ use std::{
 use tokio::{runtime::Runtime, sync::Semaphore};
 
 const THREADS: usize = 64;
-const ROUNDS: usize = 9;
 const ROWS: i64 = 1_000;
 
 const TABLES: &str = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
@@ -208,13 +210,18 @@ fn round(side: &dyn Side, threads: usize, length: Duration) -> Figures {
     Figures { rate, half: at(took.clone(), 0.5), most: at(took, 0.99) }
 }
 
+/// How many rounds to make.
+fn rounds() -> usize {
+    env::var("STATION_BENCH_ROUNDS").map_or(9, |text| text.parse().unwrap())
+}
+
 /// The sides in turn, round by round, because the disk has moods. Answers with the median of each figure.
 fn compare(sides: &[&dyn Side], threads: usize, length: Duration) -> Vec<Figures> {
-    let mut all = vec![vec![]; sides.len()];
-    for _ in 0..ROUNDS {
+    let (mut all, count) = (vec![vec![]; sides.len()], rounds());
+    for _ in 0..count {
         sides.iter().zip(&mut all).for_each(|(side, rounds)| rounds.push(round(*side, threads, length)));
     }
-    println!("\n{threads} thread(s), median of {ROUNDS} rounds of {} s", length.as_secs_f64());
+    println!("\n{threads} thread(s), median of {count} rounds of {} s", length.as_secs_f64());
     sides.iter().zip(all).map(|(side, rounds)| report(side.name(), &rounds)).collect()
 }
 
@@ -227,6 +234,11 @@ fn report(name: &str, rounds: &[Figures]) -> Figures {
     let (low, high) = (rates[0], rates[rates.len() - 1]);
     println!("  {name:26} {rate:7.0} commits/s ({low:.0} to {high:.0})   p50 {half:.1?}   p99 {most:.1?}");
     Figures { rate, half, most }
+}
+
+fn saved(found: Figures, by: &str, threads: usize) -> serde_json::Value {
+    let ms = |took: Duration| took.as_secs_f64() * 1e3;
+    json!({ "by": by, "threads": threads, "per_second": found.rate, "p50_ms": ms(found.half), "p99_ms": ms(found.most) })
 }
 
 fn flush_time(folder: &Path) -> Duration {
@@ -257,14 +269,19 @@ fn main() {
     let (each, shared) = (folder.path().join("each.db"), folder.path().join("shared.db"));
     let _open = with_tables(&each);
     let (each, shared) = (Each(each), Shared(Mutex::new(with_tables(&shared))));
+    let mut figures = vec![];
     for threads in [1, THREADS] {
         let found = compare(&[&station, &each, &shared], threads, length);
+        figures.extend(found.iter().zip(["station", "each", "shared"]).map(|(found, by)| saved(*found, by, threads)));
         let [station, each, shared] = found[..] else { return };
         let (rate, half) = (each.rate.max(shared.rate), each.half.min(shared.half));
         println!("  against the better sqlite: {:.2} times the commits", station.rate / rate);
         if threads == 1 {
             println!("  and {:.2} times the latency", station.half.as_secs_f64() / half.as_secs_f64());
         }
+    }
+    if let Some(file) = env::var_os("STATION_BENCH_SAVE") {
+        fs::write(file, json!({ "sides": figures }).to_string()).unwrap();
     }
     println!("\nafterwards: one write of 4 KiB and fdatasync, median {:.1?}", flush_time(folder.path()));
 }
