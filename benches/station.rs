@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each figure is taken through `station-host`, as an embedder would. `cargo xtask bench` runs this for its table:
-//! `STATION_BENCH_SAVE=FILE` writes the rows, `STATION_BENCH_ROUNDS=N` makes more or fewer rounds.
+//! `STATION_BENCH_SAVE=FILE` writes the rows, `STATION_BENCH_ROUNDS=N` makes more or fewer rounds. For a profile of one
+//! figure: `STATION_BENCH_ONLY=first`, `fresh`, `idle`, `load` or `cores`.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,14 +46,23 @@ fn main() {
 }
 
 fn measure(rounds: usize) -> Vec<Row> {
+    let mut rows = of_instances(rounds);
+    rows.extend(wanted("load").then(|| loading::load(rounds)));
+    rows.extend(wanted("cores").then(|| scaling::two_cores(rounds)));
+    rows
+}
+
+fn of_instances(rounds: usize) -> Vec<Row> {
     let host = instances::host();
     // First, because later rows leave memory behind.
-    let idle = instances::idle(&host);
-    let mut rows = vec![instances::first_call(&host, rounds), instances::per_second(&host, rounds), idle];
-    drop(host);
-    rows.push(loading::load(rounds));
-    rows.push(scaling::two_cores(rounds));
-    rows
+    let idle = wanted("idle").then(|| instances::idle(&host));
+    let first = wanted("first").then(|| instances::first_call(&host, rounds));
+    let fresh = wanted("fresh").then(|| instances::per_second(&host, rounds));
+    [first, fresh, idle].into_iter().flatten().collect()
+}
+
+fn wanted(figure: &str) -> bool {
+    std::env::var("STATION_BENCH_ONLY").map_or(true, |only| only == figure)
 }
 
 fn rounds() -> usize {
