@@ -1,5 +1,6 @@
 //! `station events`: what modules have published.
 
+use super::logs::is_interruption;
 use crate::{
     out,
     session::{Ask, Connection, Session},
@@ -116,7 +117,7 @@ impl Tail {
     }
 }
 
-/// Prints events for ever.
+/// Prints events for ever. A connection that breaks is made again, and goes on where it was.
 async fn go_on(session: &Session, mut filter: EventFilter, mut list: EventList) -> anyhow::Result<()> {
     loop {
         list.events.iter().try_for_each(|event| print(session, event))?;
@@ -127,7 +128,18 @@ async fn go_on(session: &Session, mut filter: EventFilter, mut list: EventList) 
         }
         filter.after.get_or_insert(0);
         filter.limit = PAGE;
-        list = session.client.events(&filter).await?;
+        list = again(session, &filter).await?;
+    }
+}
+
+/// Asks until there is an answer; a refusal is not asked twice.
+async fn again(session: &Session, filter: &EventFilter) -> anyhow::Result<EventList> {
+    loop {
+        match session.client.events(filter).await.map_err(anyhow::Error::from) {
+            Err(error) if is_interruption(&error) => session.say("the connection broke; trying again"),
+            answer => return answer,
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

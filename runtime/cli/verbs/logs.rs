@@ -75,7 +75,8 @@ async fn until_end(session: &Session, module: &str, last: &mut u64) -> anyhow::R
     Ok(())
 }
 
-fn is_interruption(error: &anyhow::Error) -> bool {
+/// True when asking again may help: the station is away, perhaps because it restarts.
+pub(super) fn is_interruption(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Error::Transport { .. } | Error::TimedOut { .. }))
 }
 
