@@ -10,6 +10,9 @@ use crate::work::{Patient, fatal};
 use station_model::{CallId, Failure, ModuleName};
 use std::sync::Arc;
 
+/// What an event takes beside its own bytes; an empty one takes a row all the same.
+const ROW_BYTES: u64 = 128;
+
 /// An event that a module publishes. The module is never part of it: it is known from who runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -26,9 +29,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Bytes of its topic, key and payload.
+    /// What it counts for: the bytes of its topic, key and payload, and of its row.
     pub fn bytes(&self) -> u64 {
-        (self.topic.len() + self.key.len() + self.payload.len()) as u64
+        ROW_BYTES + (self.topic.len() + self.key.len() + self.payload.len()) as u64
     }
 }
 

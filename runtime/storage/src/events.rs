@@ -15,8 +15,6 @@ use station_model::ModuleName;
 
 /// Bytes of events in one answer, or one event if that is larger.
 const PAGE_BYTES_MAX: u64 = 4 << 20;
-/// What an event takes beside its bytes; the same as in the triggers.
-const ROW_BYTES: u64 = 128;
 
 /// Adds an event.
 pub(crate) fn publish(tx: &Connection, id: i64, module: &ModuleName, event: &Event) -> Result<(), Fault> {
@@ -35,12 +33,7 @@ pub(crate) fn publish(tx: &Connection, id: i64, module: &ModuleName, event: &Eve
     )
 }
 
-/// Bytes that an event will be counted for.
-pub(crate) fn bytes(event: &Event) -> u64 {
-    ROW_BYTES + event.bytes()
-}
-
-/// Bytes of a module's events.
+/// Bytes of a module's events: the triggers count each as [`Event::bytes`] does.
 pub(crate) fn used(db: &Connection, id: i64) -> Result<u64, Fault> {
     let sql = "SELECT max(event_bytes, 0) FROM modules WHERE id = ?1";
     let bytes: i64 = db.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
@@ -62,7 +55,7 @@ pub(crate) fn page(db: &Connection, wanted: &Wanted) -> Result<Vec<Published>, F
     let (mut page, mut bytes) = (Vec::new(), 0_u64);
     while let Some(row) = found.next()? {
         let published = published(row)?;
-        bytes = bytes.saturating_add(self::bytes(&published.event));
+        bytes = bytes.saturating_add(published.event.bytes());
         if bytes > PAGE_BYTES_MAX && !page.is_empty() {
             break;
         }

@@ -145,6 +145,9 @@ impl Unit for Open {
     /// An event is the number of those with its topic, so that what undoes numbers undoes events.
     fn publish(&mut self, _: &ModuleName, event: &Event, quota_bytes: u64) -> Result<(), SqlError> {
         assert!(self.locked, "a write without the lock");
+        if self.watch.step(1) {
+            return Err(SqlError::Interrupted);
+        }
         if event.bytes() > quota_bytes {
             return Err(SqlError::Limit { name: "event_bytes", max: quota_bytes });
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-const CAPS: Caps = Caps { rows_max: 10, bytes_max: 1_000 };
+pub(super) const CAPS: Caps = Caps { rows_max: 10, bytes_max: 1_000 };
 
 pub(super) async fn bench(behave: impl Fn(&Tree<Fake>) -> Result<(), Failure> + Send + Sync + 'static) -> Bench {
     bench_with(Settings::default(), behave).await

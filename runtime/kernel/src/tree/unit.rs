@@ -4,9 +4,9 @@
 
 use super::Tree;
 use crate::events::Event;
-use crate::ports::Executor;
+use crate::ports::{Executor, chain};
 use crate::threads;
-use crate::work::{Caps, Mark, Rows, SqlError, State, Unit, Value};
+use crate::work::{Caps, Mark, Rows, SqlError, State, Unit, Value, fatal};
 use station_model::{Code, Failure, ModuleName, UnitOutcome, UnitReport, Wrote};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -118,14 +118,15 @@ impl<E: Executor> Tree<E> {
         if !self.work.untold() {
             return Ok(());
         }
-        let lost = |error: &dyn std::fmt::Display| {
-            tracing::error!(call = %self.id, %error, "events that are published in any case are lost");
-            Failure::new(Code::StationInternal, "what must be known of this call could not be written down")
+        let lost = |error: &dyn std::error::Error| {
+            tracing::error!(call = %self.id, error = %chain(error), "events that are published in any case are lost");
         };
-        let runtime = tokio::runtime::Handle::try_current().map_err(|error| lost(&error))?;
+        let runtime = tokio::runtime::Handle::try_current().inspect_err(|error| lost(error));
+        let runtime = runtime.map_err(|_| crate::run::internal())?;
         let writers = Arc::clone(&self.work.shop.writers);
-        let permit = threads::waiting(|| runtime.block_on(writers.acquire_owned())).map_err(|error| lost(&error))?;
-        self.work.tell(permit).map_err(|error| lost(&error))
+        let permit = threads::waiting(|| runtime.block_on(writers.acquire_owned())).inspect_err(|error| lost(error));
+        let told = self.work.tell(permit.map_err(|_| crate::run::internal())?).inspect_err(|error| lost(error));
+        told.map_err(|error| fatal(&error))
     }
 
     /// Notes rows that the running call changed, for the report.

@@ -112,10 +112,15 @@ pub(crate) struct Watching {
     due_us: AtomicU64,
     steps: AtomicU64,
     steps_max: AtomicU64,
+    /// The call has ended well, and what is written now is the station's.
+    patient: AtomicBool,
 }
 
 impl Watch for Watching {
     fn step(&self, steps: u64) -> bool {
+        if self.patient.load(Ordering::Relaxed) {
+            return false;
+        }
         let made = self.steps.fetch_add(steps, Ordering::Relaxed).saturating_add(steps);
         made > self.steps_max.load(Ordering::Relaxed)
             || self.pulse.coarse_us() >= self.due_us.load(Ordering::Relaxed)
@@ -159,6 +164,7 @@ impl Work {
             due_us: AtomicU64::new(NEVER),
             steps: AtomicU64::new(0),
             steps_max: AtomicU64::new(NEVER),
+            patient: AtomicBool::new(false),
         };
         Self {
             shop: shop.clone(),
@@ -278,6 +284,8 @@ impl Work {
         let wrote = state.permit.is_some();
         let stays = stays && !state.doomed && state.broken.is_none();
         state.undone |= wrote && !stays;
+        // What is kept must not be stopped by what the last statement has left of time, steps and patience.
+        self.watch.patient.store(true, Ordering::Relaxed);
         let ended = match state.unit.take() {
             Some(unit) if wrote && stays => state.commit(unit),
             unit => {

@@ -320,7 +320,7 @@ impl Unit for Work {
     fn publish(&mut self, module: &ModuleName, event: &Event, quota_bytes: u64) -> Result<(), SqlError> {
         self.lock()?;
         self.pages = None;
-        if self.published(module)?.saturating_add(events::bytes(event)) > quota_bytes {
+        if self.published(module)?.saturating_add(event.bytes()) > quota_bytes {
             return Err(SqlError::Limit { name: "event_bytes", max: quota_bytes });
         }
         self.data(module, |db, id| events::publish(db, id, module, event))
