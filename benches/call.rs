@@ -7,6 +7,7 @@
 //!
 //! - *brokered*: `payload-source` calls `payload-sink` through the kernel, with fuel, accounting and a store each. This
 //!   is ours; everything else is a reference.
+//! - *dynamic lane*: the same on a station that moves everything as values, as `engine: { lane: dynamic }` has it.
 //! - *composed*: the same two components in one, without a broker, on the same station.
 //! - *host to guest*: wasmtime's typed call of the same function of `payload-sink`, with the station's settings.
 //! - *both crossings*: a call from host to guest and one from guest to host; a brokered call crosses the border twice.
@@ -48,6 +49,7 @@ use criterion::{Criterion, Throughput};
 use modules::Modules;
 use payload::{Case, Contender, Payload};
 use plain::Plain;
+use station_host::LaneChoice;
 use std::path::Path;
 use std::time::Duration;
 use table::Table;
@@ -77,7 +79,7 @@ fn main() {
 
 /// Every case; those with the same payload stand together.
 fn cases() -> Vec<Case> {
-    let modules = Modules::start();
+    let (modules, dynamic) = (Modules::start(), Modules::start_in(LaneChoice::Dynamic));
     let plain = Plain::new();
     let mut cases = Vec::new();
     modules.check_faithfulness();
@@ -89,6 +91,7 @@ fn cases() -> Vec<Case> {
             add(Contender::OneCall, modules.brokered(Payload::Add));
             continue;
         }
+        add(Contender::Dynamic, dynamic.brokered(payload));
         add(Contender::Composed, modules.composed(payload));
         if let Some(timed) = plain.host_to_guest(payload) {
             add(Contender::HostToGuest, timed);

@@ -3,7 +3,7 @@
 use crate::payload::{DEEP, Payload, Timed, Took, time};
 use crate::shared::{Host, linked, module};
 use serde_json::Value;
-use station_host::ModuleSpec;
+use station_host::{EngineSettings, LaneChoice, ModuleSpec};
 use station_model::Mode::Reused;
 use std::rc::Rc;
 
@@ -30,7 +30,13 @@ pub(crate) struct Modules(Host);
 impl Modules {
     /// Starts the station, which compiles the modules.
     pub(crate) fn start() -> Rc<Self> {
-        Rc::new(Self(Host::start(modules(), None)))
+        Self::start_in(LaneChoice::Raw)
+    }
+
+    /// The same with this lane for all calls.
+    pub(crate) fn start_in(lane: LaneChoice) -> Rc<Self> {
+        let engine = EngineSettings { lane, ..EngineSettings::default() };
+        Rc::new(Self(Host::start_with(engine, modules(), None)))
     }
 
     /// The payload from module to module through the broker.

@@ -54,6 +54,7 @@ pub(crate) enum Payload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
     Brokered,
+    Dynamic,
     Composed,
     HostToGuest,
     BothCrossings,
@@ -134,6 +135,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Brokered => "brokered",
+            Self::Dynamic => "dynamic lane",
             Self::Composed => "composed",
             Self::HostToGuest => "host to guest",
             Self::BothCrossings => "both crossings",

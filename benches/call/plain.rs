@@ -10,6 +10,18 @@ const SOURCE: &str = "fixture:payload/source@1.0.0";
 /// As the station sets it.
 const WASM_STACK_BYTES: usize = 256 * 1024;
 
+/// An engine with those settings of the station that reach a call.
+pub(crate) fn engine() -> Engine {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .cranelift_opt_level(OptLevel::Speed)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES);
+    Engine::new(&config).expect("an engine")
+}
+
 /// The two guests without a station.
 pub(crate) struct Plain {
     engine: Engine,
@@ -27,16 +39,9 @@ struct Guest<T: 'static = ()> {
 }
 
 impl Plain {
-    /// Compiles them with those settings of the station that reach a call.
+    /// Compiles them.
     pub(crate) fn new() -> Self {
-        let mut config = Config::new();
-        config
-            .concurrency_support(false)
-            .cranelift_opt_level(OptLevel::Speed)
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            .max_wasm_stack(WASM_STACK_BYTES);
-        let engine = Engine::new(&config).expect("an engine");
+        let engine = engine();
         let load = |name| Component::from_file(&engine, guest(name)).expect("the guest compiles");
         Self { sink: load("payload-sink"), source: load("payload-source"), engine }
     }

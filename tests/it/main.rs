@@ -27,6 +27,7 @@ mod instances;
 mod leaving;
 mod linking;
 mod looking;
+mod moving;
 mod one_transaction;
 mod planning;
 mod projects;

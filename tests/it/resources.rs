@@ -1,16 +1,20 @@
 //! Handles that cross modules: `resource-counter` owns them, `resource-user` uses them, `resource-third` gets them from
 //! a module that does not own them.
 
-use crate::started;
+use crate::{started, station};
 use serde_json::{Value, json};
 use station_testkit::{Station, component};
 
 const OWNER: &str = "fixture:res/counters@1.0.0";
 
-fn counters() -> Station {
-    let station = started();
-    station.deploy_all(&["resource-user", "resource-third", "resource-counter"]);
-    station
+/// A station for each lane, with the three.
+fn in_each_lane(check: impl Fn(&mut Station)) {
+    for lane in ["raw", "dynamic"] {
+        let mut station = station().config(&format!("engine: {{ lane: {lane} }}")).start();
+        station.deploy_all(&["resource-user", "resource-third", "resource-counter"]);
+        check(&mut station);
+        station.is_alive();
+    }
 }
 
 /// Calls a function of `resource-user` and expects this result.
@@ -22,123 +26,130 @@ fn check(station: &Station, function: &str, args: &str, expect: Value) {
 
 #[test]
 fn constructors_methods_and_statics_reach_the_owner() {
-    let station = counters();
-    check(&station, "run-methods", "(10)", json!(15));
-    check(&station, "run-merge", "(3, 4)", json!(7));
+    in_each_lane(|station| {
+        check(station, "run-methods", "(10)", json!(15));
+        check(station, "run-merge", "(3, 4)", json!(7));
+    });
 }
 
 #[test]
 fn handles_are_lent_and_given_away_alone_and_in_lists() {
-    let station = counters();
-    check(&station, "run-borrow", "(5)", json!(15));
-    check(&station, "run-borrow-list", "(4)", json!(6));
-    check(&station, "run-borrow-list", "(0)", json!(0));
-    check(&station, "run-own", "(9)", json!(9));
-    check(&station, "run-make", "(4)", json!(5));
-    check(&station, "run-list", "(3)", json!(6));
-    check(&station, "run-list", "(1000)", json!(500_500));
+    in_each_lane(|station| {
+        check(station, "run-borrow", "(5)", json!(15));
+        check(station, "run-borrow-list", "(4)", json!(6));
+        check(station, "run-borrow-list", "(0)", json!(0));
+        check(station, "run-own", "(9)", json!(9));
+        check(station, "run-make", "(4)", json!(5));
+        check(station, "run-list", "(3)", json!(6));
+        check(station, "run-list", "(1000)", json!(500_500));
+    });
 }
 
 #[test]
 fn handles_travel_inside_records_options_and_results() {
-    let station = counters();
-    check(&station, "run-record", r#"("box", 4)"#, json!("box 5"));
-    check(&station, "run-option", "(4)", json!(4));
-    check(&station, "run-option", "(5)", json!(null));
-    check(&station, "run-result", "(7)", json!({"ok": 7}));
-    check(&station, "run-result", "(101)", json!({"err": "101 is above 100"}));
+    in_each_lane(|station| {
+        check(station, "run-record", r#"("box", 4)"#, json!("box 5"));
+        check(station, "run-option", "(4)", json!(4));
+        check(station, "run-option", "(5)", json!(null));
+        check(station, "run-result", "(7)", json!({"ok": 7}));
+        check(station, "run-result", "(101)", json!({"err": "101 is above 100"}));
+    });
 }
 
 #[test]
 fn dropping_a_handle_runs_the_owners_destructor() {
-    let station = counters();
-    check(&station, "run-drop", "(5)", json!(5));
-    check(&station, "run-drop", "(0)", json!(0));
+    in_each_lane(|station| {
+        check(station, "run-drop", "(5)", json!(5));
+        check(station, "run-drop", "(0)", json!(0));
+    });
 }
 
 #[test]
 fn a_third_module_uses_keeps_and_gives_back_a_handle_that_it_did_not_make() {
-    let station = counters();
-    check(&station, "run-third", "(5)", json!(11));
-    check(&station, "run-third-keeps", "(5)", json!(6));
+    in_each_lane(|station| {
+        check(station, "run-third", "(5)", json!(11));
+        check(station, "run-third-keeps", "(5)", json!(6));
+    });
 }
 
 #[test]
 fn handles_that_are_left_open_end_with_the_call() {
-    let mut station = counters();
-    for _ in 0..20 {
-        check(&station, "run-leak", "(500)", json!(500));
-    }
-    check(&station, "run-methods", "(1)", json!(6));
-    station.is_alive();
+    in_each_lane(|station| {
+        for _ in 0..20 {
+            check(station, "run-leak", "(500)", json!(500));
+        }
+        check(station, "run-methods", "(1)", json!(6));
+    });
 }
 
 #[test]
 fn too_many_handles_end_the_call_with_its_limit() {
-    let mut station = counters();
-    let run = station.call("resource-user", "fixture:res/users#run-leak", "(1000000)");
-    let problem = run.json();
-    let code = problem["code"].as_str().unwrap_or_else(|| panic!("it has no limit: {problem}"));
-    assert!(["call.resource_limit", "call.memory_limit", "call.out_of_fuel"].contains(&code), "{problem:#}");
-    let run = station.call("resource-user", "fixture:res/users#run-leak", "(20000)");
-    run.problem("call.resource_limit");
-    check(&station, "run-methods", "(1)", json!(6));
-    station.is_alive();
+    in_each_lane(|station| {
+        let run = station.call("resource-user", "fixture:res/users#run-leak", "(1000000)");
+        let problem = run.json();
+        let code = problem["code"].as_str().unwrap_or_else(|| panic!("it has no limit: {problem}"));
+        assert!(["call.resource_limit", "call.memory_limit", "call.out_of_fuel"].contains(&code), "{problem:#}");
+        let run = station.call("resource-user", "fixture:res/users#run-leak", "(20000)");
+        run.problem("call.resource_limit");
+        check(station, "run-methods", "(1)", json!(6));
+    });
 }
 
 #[test]
 fn a_handle_does_not_survive_its_owners_end() {
-    let station = counters();
-    let run = station.call("resource-user", "fixture:res/users#run-after-trap", "()");
-    let problem = run.problem("call.trap");
-    let culprit = problem["call"]["frames"].as_array().unwrap().last().unwrap();
-    assert_eq!(culprit["module"], "resource-counter");
-    check(&station, "run-methods", "(1)", json!(6));
+    in_each_lane(|station| {
+        let run = station.call("resource-user", "fixture:res/users#run-after-trap", "()");
+        let problem = run.problem("call.trap");
+        let culprit = problem["call"]["frames"].as_array().unwrap().last().unwrap();
+        assert_eq!(culprit["module"], "resource-counter");
+        check(station, "run-methods", "(1)", json!(6));
+    });
 }
 
 #[test]
 fn functions_with_handles_cannot_be_called_from_outside() {
-    let station = counters();
-    for (function, args) in [("make", "(1)"), ("peek", "(1)"), ("[method]counter.value", "(1)")] {
-        let run = station.call("resource-counter", &format!("{OWNER}#{function}"), args);
-        assert_eq!(run.problem("call.bad_argument")["status"], 422, "{function}");
-    }
-    assert_eq!(station.call("resource-counter", &format!("{OWNER}#dropped"), "()").result(), json!(0));
+    in_each_lane(|station| {
+        for (function, args) in [("make", "(1)"), ("peek", "(1)"), ("[method]counter.value", "(1)")] {
+            let run = station.call("resource-counter", &format!("{OWNER}#{function}"), args);
+            assert_eq!(run.problem("call.bad_argument")["status"], 422, "{function}");
+        }
+        assert_eq!(station.call("resource-counter", &format!("{OWNER}#dropped"), "()").result(), json!(0));
+    });
 }
 
 #[test]
 fn a_forged_handle_is_an_error_of_the_forger() {
-    let mut station = counters();
-    let forger = component(&format!(
-        r#"(component
-             (import "{OWNER}" (instance $api
-               (export "counter" (type $counter (sub resource)))
-               (export "[method]counter.value" (func (param "self" (borrow $counter)) (result u32)))
-               (export "consume" (func (param "c" (own $counter)) (result u32)))))
-             (alias export $api "[method]counter.value" (func $value))
-             (alias export $api "consume" (func $consume))
-             (core func $value' (canon lower (func $value)))
-             (core func $consume' (canon lower (func $consume)))
-             (core module $m
-               (import "api" "value" (func $value (param i32) (result i32)))
-               (import "api" "consume" (func $consume (param i32) (result i32)))
-               (func (export "lend") (param i32) (result i32) (call $value (local.get 0)))
-               (func (export "give") (param i32) (result i32) (call $consume (local.get 0))))
-             (core instance $i (instantiate $m
-               (with "api" (instance (export "value" (func $value')) (export "consume" (func $consume'))))))
-             (func (export "lend") (param "n" u32) (result u32) (canon lift (core func $i "lend")))
-             (func (export "give") (param "n" u32) (result u32) (canon lift (core func $i "give"))))"#
-    ));
-    assert_eq!(station.upload("forger", &forger).ok()["state"], "ready");
-    for function in ["lend", "give"] {
-        for handle in [0, 1, 2, 77, u32::MAX] {
-            let problem = station.call("forger", function, &format!("({handle})")).json();
-            let code = problem["code"].as_str().unwrap_or_else(|| panic!("{function}({handle}) worked: {problem}"));
-            assert!(["call.trap", "call.abi"].contains(&code), "{function}({handle}): {problem:#}");
+    in_each_lane(|station| {
+        let forger = component(&format!(
+            r#"(component
+                 (import "{OWNER}" (instance $api
+                   (export "counter" (type $counter (sub resource)))
+                   (export "[method]counter.value" (func (param "self" (borrow $counter)) (result u32)))
+                   (export "consume" (func (param "c" (own $counter)) (result u32)))))
+                 (alias export $api "[method]counter.value" (func $value))
+                 (alias export $api "consume" (func $consume))
+                 (core func $value' (canon lower (func $value)))
+                 (core func $consume' (canon lower (func $consume)))
+                 (core module $m
+                   (import "api" "value" (func $value (param i32) (result i32)))
+                   (import "api" "consume" (func $consume (param i32) (result i32)))
+                   (func (export "lend") (param i32) (result i32) (call $value (local.get 0)))
+                   (func (export "give") (param i32) (result i32) (call $consume (local.get 0))))
+                 (core instance $i (instantiate $m
+                   (with "api" (instance (export "value" (func $value')) (export "consume" (func $consume'))))))
+                 (func (export "lend") (param "n" u32) (result u32) (canon lift (core func $i "lend")))
+                 (func (export "give") (param "n" u32) (result u32) (canon lift (core func $i "give"))))"#
+        ));
+        assert_eq!(station.upload("forger", &forger).ok()["state"], "ready");
+        for function in ["lend", "give"] {
+            for handle in [0, 1, 2, 77, u32::MAX] {
+                let problem = station.call("forger", function, &format!("({handle})")).json();
+                let code = problem["code"].as_str().unwrap_or_else(|| panic!("{function}({handle}) worked: {problem}"));
+                assert!(["call.trap", "call.abi"].contains(&code), "{function}({handle}): {problem:#}");
+            }
         }
-    }
-    check(&station, "run-methods", "(1)", json!(6));
-    station.is_alive();
+        check(station, "run-methods", "(1)", json!(6));
+    });
 }
 
 #[test]

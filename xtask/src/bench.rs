@@ -1,14 +1,15 @@
 //! `cargo xtask bench`: everything that performance is promised about, measured beside what it is held against.
 //!
-//! It builds the guests, runs the benches of this workspace (profile `fat`; `--quick`: `release-dev` and few rounds),
-//! then the peers in `benches/peers`, which have a workspace of their own, and puts all into one table. Rows that have a
+//! It builds the guests, runs the benches of this workspace (built and trained as what is published is, which the first
+//! time takes twenty minutes; `--quick`: profile `release-dev` and few rounds), then the peers in `benches/peers`, which have a workspace of their own, and puts all into one table. Rows that have a
 //! goal pass or fail; a failed goal is a finding and not an error of this command. A peer that cannot be had on this
 //! machine is left out, and the results say why.
 //!
-//! Results go to `benches/results/<day>-<commit>.json`, the plot to `benches/results/cost.svg`; `--quick` keeps both in
+//! Results go to `benches/results/<day>-<commit>.json` (`-untrained` behind it where that was asked), the plot to `benches/results/cost.svg`; `--quick` keeps both in
 //! `target/bench`, because its figures are for nobody else. Figures of one run belong together: times of two runs
 //! cannot be compared on a machine that does other things as well.
 
+mod build;
 mod machine;
 mod plot;
 mod row;
@@ -16,9 +17,10 @@ mod rows;
 mod servers;
 mod tools;
 
-use crate::repo::{self, cargo, command, run, say};
+use crate::repo::{self, command, run, say};
 use crate::{guests, setup};
 use anyhow::{Context, Result};
+use build::Build;
 use row::Row;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -44,6 +46,9 @@ pub(crate) struct Options {
     /// Few rounds and the profile `release-dev`: minutes instead of half an hour, for nobody but yourself
     #[arg(long)]
     quick: bool,
+    /// The profile `fat` as it is, without the training of `cargo xtask dist`
+    #[arg(long, conflicts_with = "quick")]
+    untrained: bool,
     /// Only what needs no peer
     #[arg(long)]
     ours: bool,
@@ -67,16 +72,16 @@ struct Found {
 /// # Errors
 /// When something of ours does not build or a measurement breaks off.
 pub(crate) fn measure(options: &Options) -> Result<()> {
-    let profile = if options.quick { "release-dev" } else { "fat" };
+    let build = if options.quick { Build::quick() } else { Build::published(!options.untrained)? };
     let folder = repo::target().join("bench");
     std::fs::create_dir_all(&folder)?;
     setup::wasm_target()?;
     guests::run(&GUESTS.map(str::to_owned))?;
-    let machine = machine::describe(profile);
+    let machine = machine::describe(&build.describe());
     let mut found = Found::default();
-    ours(options, profile, &mut found)?;
+    ours(options, &build, &mut found)?;
     if !options.ours {
-        peers(options, profile, &mut found)?;
+        peers(options, &build, &mut found)?;
     }
     table(&found.rows);
     let document = json!({
@@ -89,36 +94,35 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
 }
 
 /// The benches of this workspace.
-fn ours(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
+fn ours(options: &Options, build: &Build, found: &mut Found) -> Result<()> {
     let rounds = if options.quick { "5" } else { "21" };
-    let call = bench("call", profile, rounds)?;
+    let call = bench("call", build, rounds)?;
     found.rows.extend(rows::of_calls(&call));
     found.cases.extend(list(&call, "cases").iter().cloned());
     let rounds = if options.quick { "3" } else { "11" };
-    let station = bench("station", profile, rounds)?;
+    let station = bench("station", build, rounds)?;
     found.rows.extend(list(&station, "rows").iter().filter_map(Row::read));
     Ok(())
 }
 
 /// Runs a bench and reads what it wrote.
-fn bench(name: &str, profile: &str, rounds: &str) -> Result<Value> {
-    say(&format!("==> measuring: {name} (profile {profile})"));
+fn bench(name: &str, build: &Build, rounds: &str) -> Result<Value> {
+    say(&format!("==> measuring: {name} ({})", build.name()));
     let file = repo::target().join("bench").join(format!("{name}.json"));
-    let mut bench = cargo(&["bench", "--locked", "--package", "station", "--bench", name, "--profile", profile]);
-    run(bench.env("STATION_BENCH_SAVE", &file).env("STATION_BENCH_ROUNDS", rounds))?;
+    run(build.bench(name).env("STATION_BENCH_SAVE", &file).env("STATION_BENCH_ROUNDS", rounds))?;
     read(&file)
 }
 
 /// What is not ours.
-fn peers(options: &Options, profile: &str, found: &mut Found) -> Result<()> {
+fn peers(options: &Options, build: &Build, found: &mut Found) -> Result<()> {
     let program = tools::peers()?;
     hops(options, &program, found)?;
-    let station = repo::target().join(profile).join("station");
+    let station = build.station();
     serve(options, &program, &station, found)?;
     units(options, &program, &station, found, None)?;
     let slow = tools::slow_disk()?;
     units(options, &program, &station, found, Some(&slow))?;
-    storage(options, profile, found, &slow)
+    storage(options, build, found, &slow)
 }
 
 /// One hop: HTTP, gRPC, Extism, an isolate.
@@ -186,13 +190,13 @@ fn units(options: &Options, peers: &Path, station: &Path, found: &mut Found, slo
 }
 
 /// Durable units by the storage alone and by plain SQLite, the same statements on both sides, with slow flushes.
-fn storage(options: &Options, profile: &str, found: &mut Found, slow: &Path) -> Result<()> {
+fn storage(options: &Options, build: &Build, found: &mut Found, slow: &Path) -> Result<()> {
     say("==> measuring: durable units of the storage alone, with slow flushes");
     let (folder, file) = (repo::target().join("bench/storage"), repo::target().join("bench/storage.json"));
     std::fs::create_dir_all(&folder)?;
-    let bench = ["bench", "--locked", "--package", "station-storage", "--bench", "units", "--profile", profile];
-    run(cargo(&bench).arg("--no-run"))?;
-    let mut measure = cargo(&bench);
+    let bench = || build.bench("units");
+    run(bench().arg("--no-run"))?;
+    let mut measure = bench();
     tools::slow_down(&mut measure, slow, &folder);
     let rounds = if options.quick { "3" } else { "9" };
     run(measure.env("STATION_BENCH_SAVE", &file).env("STATION_BENCH_ROUNDS", rounds).arg("--").arg(&folder))?;
@@ -254,11 +258,13 @@ fn table(rows: &[Row]) {
 fn write(options: &Options, folder: &Path, document: &Value, cases: &[Value]) -> Result<()> {
     let results = if options.quick { folder.to_path_buf() } else { repo::root().join("benches/results") };
     std::fs::create_dir_all(&results)?;
-    let file = results.join(format!("{}.json", machine::name_of_this_run()));
+    let untrained = if options.untrained { "-untrained" } else { "" };
+    let file = results.join(format!("{}{untrained}.json", machine::name_of_this_run()));
     let text = serde_json::to_string_pretty(document)? + "\n";
     std::fs::write(&file, &text)?;
     say(&format!("written to {}", file.display()));
-    let plot = results.join("cost.svg");
+    // The README shows the one of what is published.
+    let plot = if options.untrained { folder.to_path_buf() } else { results }.join("cost.svg");
     std::fs::write(&plot, plot::draw("What a call there and back costs, by payload", &rows::lines(cases)))?;
     say(&format!("drawn to {}", plot.display()));
     match &options.json {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::repo;
 use guest::{Guest, Language};
 
 /// Where things are; all of it inside the repository.
@@ -39,10 +40,11 @@ struct Places {
 impl Places {
     fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?.to_path_buf();
+        let target = repo::target();
         Ok(Self {
-            components: root.join("target/guest-modules"),
-            build: root.join("target/guests-build"),
-            toolchains: root.join("target/guest-toolchains"),
+            components: target.join("guest-modules"),
+            build: target.join("guests-build"),
+            toolchains: target.join("guest-toolchains"),
             root,
         })
     }

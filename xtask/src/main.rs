@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod demo;
+mod dist;
 mod golden;
 mod guests;
 mod instructions;
@@ -40,6 +41,8 @@ enum Command {
         /// The guests to build; all of them when none is named
         names: Vec<String>,
     },
+    /// Build the program as it is published, trained by what stations do, into target/dist
+    Dist(dist::Options),
     /// Measure everything that performance is promised about, beside what it is held against
     Bench(bench::Options),
     /// Count the instructions of brokered calls under callgrind, and compare them with benches/instructions.json
@@ -76,6 +79,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::start(&options),
         Command::Test => suite::run_all(),
         Command::Check { all } => check::run_all(all),
+        Command::Dist(options) => dist::build(&options),
         Command::Bench(options) => bench::measure(&options),
         Command::Instructions { accept } => instructions::count(accept),
         Command::Guests { names } => guests::run(&names),

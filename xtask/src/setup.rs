@@ -1,11 +1,11 @@
-//! What a fresh machine lacks and rustup can bring: the target that guests are built for.
+//! What a fresh machine lacks and rustup can bring: the target that guests are built for, the tools of a training.
 //!
 //! What the system's package manager must bring (a C compiler, node, Python's venv) is the business of the script
 //! `x`, which runs before any Rust does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::repo::{asked, command, run, say};
 
@@ -24,12 +24,31 @@ pub(crate) fn wasm_target() -> Result<()> {
 /// # Errors
 /// When there is no rustup to do it, or it fails.
 pub(crate) fn target(name: &str) -> Result<()> {
-    let sysroot = asked(command("rustc").args(["--print", "sysroot"])).context("rustc is not installed")?;
-    if Path::new(&sysroot).join("lib/rustlib").join(name).is_dir() {
+    if rustlib()?.join(name).is_dir() {
         say(&format!("the target {name} is there"));
         return Ok(());
     }
     say(&format!("rustup adds the target {name}, some 20 MB"));
     run(command("rustup").args(["target", "add", name]))
         .with_context(|| format!("it is missing; get it with `rustup target add {name}`"))
+}
+
+/// The program that merges what a training has counted, of the compiler's own LLVM.
+///
+/// # Errors
+/// When there is no rustup to bring it, or it fails.
+pub(crate) fn llvm_profdata(host: &str) -> Result<PathBuf> {
+    let program = rustlib()?.join(host).join("bin/llvm-profdata");
+    if !program.is_file() {
+        say("rustup adds the component llvm-tools, some 40 MB");
+        run(command("rustup").args(["component", "add", "llvm-tools"]))
+            .context("llvm-profdata is missing; get it with `rustup component add llvm-tools`")?;
+    }
+    ensure!(program.is_file(), "llvm-tools is installed and has no {}", program.display());
+    Ok(program)
+}
+
+fn rustlib() -> Result<PathBuf> {
+    let sysroot = asked(command("rustc").args(["--print", "sysroot"])).context("rustc is not installed")?;
+    Ok(Path::new(&sysroot).join("lib/rustlib"))
 }

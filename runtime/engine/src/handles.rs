@@ -13,7 +13,7 @@ use wasmtime::component::{ResourceAny, ResourceDynamic, Val};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 /// Handles that one tree may have out at one time.
-const HANDLES_MAX: usize = 10_000;
+pub(crate) const HANDLES_MAX: usize = 10_000;
 
 /// The handles of one call tree.
 #[derive(Default)]

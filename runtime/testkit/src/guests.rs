@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let path = target.join("guest-modules").join(name).with_extension("wasm");
     assert!(path.is_file(), "there is no {}: run `cargo xtask guests`", path.display());
     path

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client of a hundred lines: one connection per request, and the freedom to be rude.
+//! An HTTP/1.1 client of a hundred lines: one connection per request unless one is kept, and the freedom to be rude.
 
 use crate::wait::WAIT_S_MAX;
 use serde_json::Value;
@@ -92,21 +92,63 @@ impl Request {
     }
 
     fn begin(&self, length: usize) -> std::io::Result<Exchange> {
-        let stream = TcpStream::connect(&self.addr)?;
-        stream.set_read_timeout(Some(Duration::from_secs(3 * WAIT_S_MAX))).unwrap();
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n", self.method, self.path);
+        let stream = connect(&self.addr)?;
+        // A server may answer and close before it has read everything, so a failed write says nothing.
+        let _ = self.write(&stream, "close", length);
+        Ok(Exchange { stream })
+    }
+
+    fn write(&self, mut stream: &TcpStream, connection: &str, length: usize) -> std::io::Result<()> {
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nconnection: {connection}\r\ncontent-length: {length}\r\n",
+            self.method, self.path
+        );
         if !self.headers.iter().any(|(name, _)| name == "host") {
             head += &format!("host: {}\r\n", self.addr);
         }
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        // A server may answer and close before it has read everything, so a failed write says nothing.
-        let mut writer = &stream;
-        let _ = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(b"\r\n"));
-        let _ = writer.write_all(&self.body).and_then(|()| writer.flush());
-        Ok(Exchange { stream })
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n"))?;
+        stream.write_all(&self.body)?;
+        stream.flush()
+    }
+}
+
+fn connect(addr: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(3 * WAIT_S_MAX)))?;
+    Ok(stream)
+}
+
+/// A connection that is kept: one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects to `http://host:port`.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[track_caller]
+    pub fn open(base: &str) -> Self {
+        let addr = base.trim_start_matches("http://").trim_end_matches('/');
+        let stream = connect(addr).unwrap_or_else(|error| panic!("connecting to {addr}: {error}"));
+        stream.set_nodelay(true).unwrap();
+        Self { reader: BufReader::new(stream) }
+    }
+
+    /// Sends a request, to this server whatever it says of its own, and reads the answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[track_caller]
+    pub fn send(&mut self, request: &Request) -> Answer {
+        let sent = request.write(self.reader.get_ref(), "keep-alive", request.body.len());
+        let answer = sent.and_then(|()| read_answer(&mut self.reader));
+        answer.unwrap_or_else(|error| panic!("no answer to {} {}: {error}", request.method, request.path))
     }
 }
 
@@ -137,19 +179,7 @@ impl Exchange {
 
     /// Reads the answer to its end.
     pub fn answer(self) -> std::io::Result<Answer> {
-        let mut reader = BufReader::new(self.stream);
-        let (status, headers) = read_head(&mut reader)?;
-        let mut answer = Answer { status, headers, body: Vec::new(), complete: true };
-        answer.complete = match answer.header("transfer-encoding") {
-            Some("chunked") => read_chunks(&mut reader, &mut answer.body).is_ok(),
-            _ => match answer.header("content-length").and_then(|length| length.parse::<u64>().ok()) {
-                Some(length) => {
-                    reader.take(length).read_to_end(&mut answer.body).is_ok_and(|read| read as u64 == length)
-                }
-                None => reader.read_to_end(&mut answer.body).is_ok(),
-            },
-        };
-        Ok(answer)
+        read_answer(&mut BufReader::new(self.stream))
     }
 }
 
@@ -181,6 +211,19 @@ impl Answer {
     }
 }
 
+fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
+    let (status, headers) = read_head(reader)?;
+    let mut answer = Answer { status, headers, body: Vec::new(), complete: true };
+    answer.complete = match answer.header("transfer-encoding") {
+        Some("chunked") => read_chunks(reader, &mut answer.body).is_ok(),
+        _ => match answer.header("content-length").and_then(|length| length.parse::<u64>().ok()) {
+            Some(length) => reader.take(length).read_to_end(&mut answer.body).is_ok_and(|read| read as u64 == length),
+            None => reader.read_to_end(&mut answer.body).is_ok(),
+        },
+    };
+    Ok(answer)
+}
+
 fn read_head(reader: &mut impl BufRead) -> std::io::Result<(u16, Vec<(String, String)>)> {
     let malformed = || std::io::Error::other("the answer has no head");
     let mut line = String::new();
@@ -201,7 +244,8 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> std::io::Result
         reader.read_line(&mut line)?;
         let length = u64::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
         if length == 0 {
-            return Ok(());
+            // The empty line after the last chunk, or the next answer on a kept connection would begin with it.
+            return reader.read_line(&mut line).map(drop);
         }
         let read = reader.by_ref().take(length).read_to_end(body)?;
         if read as u64 != length {

@@ -4,7 +4,7 @@ use crate::repo::{asked, command};
 use serde_json::{Value, json};
 
 /// Processor, cores, kernel, compiler, commit.
-pub(super) fn describe(profile: &str) -> Value {
+pub(super) fn describe(build: &Value) -> Value {
     json!({
         "processor": first_after(&read("/proc/cpuinfo"), "model name"),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
@@ -12,7 +12,7 @@ pub(super) fn describe(profile: &str) -> Value {
         "kernel": said("uname", &["-sr"]),
         "rustc": said("rustc", &["--version"]),
         "node": said("node", &["--version"]),
-        "profile": profile,
+        "build": build,
         "commit": said("git", &["rev-parse", "HEAD"]),
         "changed_since": said("git", &["status", "--porcelain"]).is_some_and(|changed| !changed.is_empty()),
         "load_before": read("/proc/loadavg").split_whitespace().next(),

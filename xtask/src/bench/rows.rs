@@ -132,6 +132,7 @@ fn line(cases: &[Value], by: &str) -> Line {
     points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let name = match by {
         OURS => "Station, module to module",
+        "dynamic lane" => "Station, dynamic lane",
         "composed" => "composed into one component",
         "memcpy" => "memcpy, two",
         peer => peer,

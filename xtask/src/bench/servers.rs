@@ -122,5 +122,5 @@ fn free_port() -> Result<u16> {
 
 /// The component of a guest.
 pub(super) fn component(name: &str) -> PathBuf {
-    repo::root().join("target/guest-modules").join(format!("{name}.wasm"))
+    repo::target().join("guest-modules").join(format!("{name}.wasm"))
 }

@@ -105,12 +105,7 @@ pub(super) fn find(
     at: Option<usize>,
 ) -> Result<Vec<Found>> {
     let source = Source { memory: cx.memory(), encoding: encoding(cx.options().string_encoding) };
-    let mut search = Search { types: cx.types, source, found: Vec::new() };
-    match at {
-        Some(at) => search.in_memory(ty, at, 0)?,
-        None => search.flat(ty, words, 0)?,
-    }
-    Ok(search.found)
+    Search::find(cx.types, ty, source, words, at)
 }
 
 pub(super) fn lift_handle(cx: &mut LiftContext<'_>, found: &Found) -> Result<ResourceAny> {

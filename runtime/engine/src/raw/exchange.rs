@@ -22,8 +22,10 @@ pub(crate) struct Exchange<'x> {
     run: &'x Arc<Run>,
     caller: Party<'x>,
     callee: Option<(NodeIndex, usize, Arc<Module>)>,
-    wanted: &'x Function,
     offered: &'x Function,
+    /// The handle types of the provider's parameters and of the importer's result.
+    to_callee: Vec<&'x Type>,
+    to_caller: Vec<&'x Type>,
     keys: IntoIter<u32>,
     lent: Vec<ResourceAny>,
 }
@@ -53,8 +55,11 @@ impl<'x> Exchange<'x> {
             handles::take_one(run, &caller, store.as_context_mut(), *handle, ty)
         };
         let keys: Vec<u32> = arrived.handles.iter().map(take).collect::<Result<_, _>>()?;
-        let Forms { wanted, offered } = forms;
-        Ok(Self { run, caller, callee: None, wanted, offered, keys: keys.into_iter(), lent: Vec::new() })
+        let offered = forms.offered;
+        let to_callee = leaves(offered.params.iter().map(|(_, ty)| ty));
+        let to_caller = leaves(forms.wanted.result.iter());
+        let keys = keys.into_iter();
+        Ok(Self { run, caller, callee: None, offered, to_callee, to_caller, keys, lent: Vec::new() })
     }
 
     /// The keys that are handed over and have not arrived yet.
@@ -69,8 +74,7 @@ impl<'x> Exchange<'x> {
 
     /// The next handle for the callee.
     pub(super) fn give_argument<T>(&mut self, store: &mut StoreContextMut<'_, T>, leaf: usize) -> Result<ResourceAny> {
-        let types = leaves(self.offered.params.iter().map(|(_, ty)| ty));
-        let (key, ty) = (self.keys.next(), types.get(leaf));
+        let (key, ty) = (self.keys.next(), self.to_callee.get(leaf));
         let (Some(key), Some(ty), Some((node, slot, module))) = (key, ty, &self.callee) else {
             return Err(Error::new(handles::forged()));
         };
@@ -117,8 +121,7 @@ impl<'x> Exchange<'x> {
 
     /// The next handle for the caller.
     pub(super) fn give_result<T>(&mut self, store: &mut StoreContextMut<'_, T>, leaf: usize) -> Result<ResourceAny> {
-        let types = leaves(self.wanted.result.iter());
-        let (Some(key), Some(ty)) = (self.keys.next(), types.get(leaf)) else {
+        let (Some(key), Some(ty)) = (self.keys.next(), self.to_caller.get(leaf)) else {
             return Err(Error::new(handles::forged()));
         };
         handles::give_one(self.run, &self.caller, store.as_context_mut(), key, ty, &mut Vec::new()).map_err(Error::new)

@@ -121,6 +121,7 @@ impl<'j> Job<'j> {
     fn check(&mut self) -> Result<()> {
         let Self { plan, from, arrived, load, .. } = self;
         let encoding = self.encoding;
+        load.fuel += plan.search_fuel;
         let source = match plan.params_point {
             true => Source { memory: from.as_slice_mut(), encoding },
             false => Source::NOWHERE,

@@ -10,6 +10,9 @@ pub(super) const FLAT_PARAMS_MAX: usize = 16;
 /// Flat results that the canonical ABI passes as such.
 pub(super) const FLAT_RESULTS_MAX: usize = 1;
 
+/// Fuel for each type in a signature that has handles: a unit is worth about a nanosecond.
+const FUEL_PER_TYPE: u64 = 16;
+
 /// How the values of one function move.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(super) refuses: bool,
     /// True when a handle is somewhere in the signature.
     pub(super) handles: bool,
+    /// Fuel for looking through the types for handles, which each call does; none where there are none.
+    pub(super) search_fuel: u64,
 }
 
 /// How wide a flat value is; the rest of its 64 bits says nothing.
@@ -102,8 +107,10 @@ impl Plan {
     pub(crate) fn of(function: &Function) -> Result<Self, String> {
         let mut maker = Maker::default();
         let params = maker.record(function.params.iter().map(|(_, ty)| ty))?;
-        let mut maker = Maker::default();
+        // Handles are numbered anew; nodes are not.
+        maker.handles = 0;
         let result = function.result.as_ref().map(|ty| maker.node(ty)).transpose()?;
+        let handles = function.types().any(Type::has_handles);
         let widths = |node: &Node| {
             let mut widths = Vec::new();
             node.widths(&mut widths);
@@ -123,7 +130,8 @@ impl Plan {
             params,
             result,
             refuses: matches!(function.result, Some(Type::Result(_))),
-            handles: function.types().any(Type::has_handles),
+            handles,
+            search_fuel: if handles { maker.nodes * FUEL_PER_TYPE } else { 0 },
         })
     }
 
@@ -207,10 +215,12 @@ impl Variant {
 #[derive(Default)]
 struct Maker {
     handles: usize,
+    nodes: u64,
 }
 
 impl Maker {
     fn node(&mut self, ty: &Type) -> Result<Node, String> {
+        self.nodes += 1;
         Ok(match ty {
             Type::U8 => number(1, false),
             Type::S8 => number(1, true),
