@@ -10,6 +10,7 @@
 //! cannot be compared on a machine that does other things as well.
 
 mod build;
+mod composed;
 mod machine;
 mod plot;
 mod row;
@@ -116,17 +117,25 @@ fn bench(name: &str, build: &Build, rounds: &str) -> Result<Value> {
 /// What is not ours.
 fn peers(options: &Options, build: &Build, found: &mut Found) -> Result<()> {
     let program = tools::peers()?;
-    hops(options, &program, found)?;
+    let wasmtime = found.optional("wasmtime", || {
+        let program = tools::wasmtime()?;
+        let settings = "run: no fuel, no deadline; serve: -S cli, --max-instance-reuse-count 1000000 or 1; a release build \
+                        without LTO, as cargo install makes it";
+        Ok((peer(tools::version_of(&program), settings), program))
+    });
+    hops(options, &program, wasmtime.as_deref(), found)?;
     let station = build.station();
-    serve(options, &program, &station, found)?;
+    if let Some(wasmtime) = &wasmtime {
+        serve(options, &program, &station, wasmtime, found)?;
+    }
     units(options, &program, &station, found, None)?;
     let slow = tools::slow_disk()?;
     units(options, &program, &station, found, Some(&slow))?;
     storage(options, build, found, &slow)
 }
 
-/// One hop: HTTP, gRPC, Extism, an isolate.
-fn hops(options: &Options, peers: &Path, found: &mut Found) -> Result<()> {
+/// One hop: HTTP, gRPC, Extism, an isolate, a composed component.
+fn hops(options: &Options, peers: &Path, wasmtime: Option<&Path>, found: &mut Found) -> Result<()> {
     let plugin = tools::plugin()?;
     let isolate = found.optional("workerd", || {
         let program = tools::workerd()?;
@@ -139,24 +148,21 @@ fn hops(options: &Options, peers: &Path, found: &mut Found) -> Result<()> {
     measure.args(isolate.iter().map(|isolate| format!("http://{}", isolate.addr)));
     let hops = answer(&mut measure)?;
     found.describe_hops()?;
-    let new: Vec<Value> = list(&hops, "cases").to_vec();
+    let mut new: Vec<Value> = list(&hops, "cases").to_vec();
+    if let Some(wasmtime) = wasmtime {
+        new.extend(composed::measure(wasmtime, if options.quick { 1 } else { 5 })?);
+    }
     found.rows.extend(rows::of_hops(&found.cases, &new));
     found.cases.extend(new);
     Ok(())
 }
 
 /// HTTP hello through the gateway and by `wasmtime serve`, instances kept and not.
-fn serve(options: &Options, peers: &Path, station: &Path, found: &mut Found) -> Result<()> {
-    let wasmtime = found.optional("wasmtime serve", || {
-        let program = tools::wasmtime()?;
-        let settings = "-S cli, --max-instance-reuse-count 1000000 or 1; no fuel, no deadline, as it comes";
-        Ok((peer(tools::version_of(&program), settings), program))
-    });
-    let Some(wasmtime) = wasmtime else { return Ok(()) };
+fn serve(options: &Options, peers: &Path, station: &Path, wasmtime: &Path, found: &mut Found) -> Result<()> {
     say("==> measuring: HTTP through the gateway and by wasmtime serve");
     let hello = servers::component("http-hello");
     let station = servers::station(station, None)?;
-    let (kept, fresh) = (servers::wasmtime(&wasmtime, &hello, KEPT)?, servers::wasmtime(&wasmtime, &hello, 1)?);
+    let (kept, fresh) = (servers::wasmtime(wasmtime, &hello, KEPT)?, servers::wasmtime(wasmtime, &hello, 1)?);
     let mut measure = command(peers);
     measure.args(["serve", if options.quick { "3" } else { "11" }]);
     measure.arg(format!("http://reused.bench@{}/", station.addr)).arg(format!("http://{}/", kept.addr));
@@ -228,8 +234,9 @@ impl Found {
                 names.iter().map(|name| Ok(format!("{name} {}", tools::locked(name)?))).collect();
             Ok(each?.join(", "))
         };
-        let one_process = "client and server in one process, a worker each, one connection, TCP_NODELAY";
-        let extism = "no fuel, no timeout, bytes through its own memory; a loop inside the caller";
+        let one_process =
+            "client and server in one process, a worker each, one connection, TCP_NODELAY; release, no LTO";
+        let extism = "no fuel, no timeout, bytes through its own memory; a loop inside the caller; release, no LTO";
         for (name, crates, settings) in [
             ("HTTP", &["axum", "hyper"][..], one_process),
             ("gRPC", &["tonic", "prost"][..], one_process),

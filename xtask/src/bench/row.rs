@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// The one in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// What must hold, for the profile `fat`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Goal {
