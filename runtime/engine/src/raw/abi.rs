@@ -4,7 +4,8 @@
 //! every flat value which the callee reads was written, and that sizes are right where wasmtime trusts them without a
 //! look. The lengths are checked against wasmtime's own types: when a module is linked ([`Words`], [`Out`]), and when an
 //! instance is first asked for a function ([`Checked`]). What a plan says decides about no length: it is made of what is
-//! known of a component, which comes from the database and need not be true.
+//! known of a component, which comes from the database and need not be true. It does say how many bits of a flat value
+//! mean something; where a database lies about that, a module may get four bytes as a number that nobody wrote.
 
 use super::check::Source;
 use super::handles::{Found, Search};
@@ -156,7 +157,8 @@ unsafe impl<const N: usize, const H: bool> ComponentType for Words<N, H> {
 #[expect(unsafe_code, reason = "stands for any values")]
 unsafe impl<const N: usize, const H: bool> ComponentNamedList for Words<N, H> {}
 
-// SAFETY: takes flat values as they are; they are initialised, and nothing is concluded from them here.
+// SAFETY: takes flat values as they are. wasmtime has them initialised as far as the component's own types go, and nothing
+// is concluded from them here.
 #[expect(unsafe_code, reason = "stands for any values")]
 unsafe impl<const N: usize, const H: bool> Lift for Words<N, H> {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[ValRaw; N]) -> Result<Self> {
