@@ -76,6 +76,16 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Does what a training does with a program that was built for tests and counts nothing, so that a training that breaks is
+/// seen before somebody wants to publish.
+///
+/// # Errors
+/// When the training fails.
+pub(crate) fn rehearse() -> Result<()> {
+    let training = ["bench", "--locked", "--workspace", "--bench", "training", "--profile", "dev"];
+    run(cargo(&training).env(WANTED, "1"))
+}
+
 impl Counts {
     /// Those of the last training with this compiler; a new training where there was none.
     ///

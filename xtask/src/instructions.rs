@@ -6,8 +6,12 @@
 //! those of the baseline, nothing is judged, and this says so. Processors differ little, because callgrind shows the
 //! program one without the newest instructions.
 //!
+//! A scalar call must not ask for memory at all, whatever the compiler.
+//!
 //! The program is built with the profile `dev`, whose dependencies the tests have built already, but with our crates
 //! optimised. So counts are for comparison among themselves; times are the business of `cargo xtask bench`.
+
+mod allocations;
 
 use crate::guests;
 use crate::repo::{self, asked, cargo, command, run, say};
@@ -16,6 +20,8 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+/// A tenth of the turns between few and many scalar calls: what other threads of the station may ask for meanwhile.
+const STRAY: u64 = 200;
 /// A count may differ by so much.
 const TOLERANCE: f64 = 0.03;
 const BASELINE: &str = "benches/instructions.json";
@@ -27,6 +33,8 @@ const SAVEPOINT: [&str; 3] = [
     "row written by the root call, no savepoint",
 ];
 const OF_SAVEPOINT: &str = "savepoint alone (the second of these minus the first and the third)";
+/// The first case.
+const WITHOUT_MEMORY: &str = "scalar";
 /// What the bench cannot do without, where it fails with `the compiled code does not fit the engine`.
 const NATIVE: &str = "callgrind shows a program no AVX-512, so the engine may not compile for it";
 const ACCEPT: &str = "`cargo xtask instructions --accept` writes the new counts; say in the commit why they changed";
@@ -44,6 +52,7 @@ pub(crate) fn count(accept: bool) -> Result<()> {
     guests::run(&GUESTS.map(str::to_owned))?;
     let program = build()?;
     let counts = measure(&program)?;
+    asks_for_nothing()?;
     let here = here(&valgrind);
     let file = repo::root().join(BASELINE);
     if accept {
@@ -122,6 +131,18 @@ fn of_case(folder: &Path, at: usize, case: &Value) -> Result<(String, f64)> {
     let turns = case.get("turns").and_then(Value::as_f64).context("a case without turns")?;
     let name = case.get("name").and_then(Value::as_str).context("a case without name")?;
     Ok((name.to_owned(), ((many - few) / turns).round()))
+}
+
+/// Checks that many scalar calls ask for memory no more often than few.
+fn asks_for_nothing() -> Result<()> {
+    let phase = |number: usize| allocations::count(&repo::target().join(format!("instructions/counts/at.{number}")));
+    let (few, many) = (phase(2)?, phase(3)?);
+    say(&format!("{WITHOUT_MEMORY}: few calls asked for memory {few} times, many calls {many} times"));
+    ensure!(
+        many < few + STRAY,
+        "a {WITHOUT_MEMORY} call asks for memory; run `perf record` on `benches/call` to see where"
+    );
+    Ok(())
 }
 
 /// The line `totals: N`, or `summary: N`.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: sets everything up and runs all tests, as CI does.
 //!
-//! The parts: the wasm target, the build, the guests, the documentation's tests, the guests' own tests, the tests.
+//! The parts: the wasm target, the build, the guests, the documentation's tests, the guests' own tests, the instructions of
+//! calls, the training of what is published, the tests.
 //! Tidy and the golden files are among the tests. cargo-nextest runs them where it is installed, because a test that
 //! hangs is then ended and named; cargo's own runner does otherwise, and no test knows the difference.
 //!
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::parts::Parts;
 use crate::repo::{self, asked, cargo, command, run, say};
-use crate::{guests, instructions, setup};
+use crate::{dist, guests, instructions, setup};
 
 /// Everything, from nothing.
 ///
@@ -26,6 +27,7 @@ pub(crate) fn run_all() -> Result<()> {
     parts.run("doc tests", || run(&mut cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"])));
     parts.run("guest tests", guest_tests);
     parts.run("instructions", instructions::guard);
+    parts.run("training", dist::rehearse);
     // Last, so that their closing lines stand at the end, before the minutes.
     parts.run("tests", || tests(&["--workspace"]));
     parts.summary()

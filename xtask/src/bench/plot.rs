@@ -22,8 +22,8 @@ const BOTTOM: f64 = 50.0;
 /// Between the labels of two lines.
 const LABEL: f64 = 17.0;
 /// Away from both black and white.
-const COLOURS: [&str; 9] =
-    ["#d9480f", "#f08c00", "#1c7ed6", "#2f9e44", "#ae3ec9", "#5c7cfa", "#0c8599", "#e64980", "#868e96"];
+const COLOURS: [&str; 10] =
+    ["#d9480f", "#f08c00", "#1c7ed6", "#2f9e44", "#ae3ec9", "#5c7cfa", "#0c8599", "#e64980", "#868e96", "#a0522d"];
 const SIZES: [(f64, &str); 4] = [(64.0, "64 B"), (1024.0, "1 KiB"), (65_536.0, "64 KiB"), (1_048_576.0, "1 MiB")];
 const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } \
                      .grid { stroke: #8884; stroke-width: 1 } \
