@@ -69,7 +69,9 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     run(counts.apply(cargo(&TRAINING).arg(NO_RUN)))?;
     // The old one may be running, and stays until it is known that the new one does.
     let (program, new) = (folder().join("station"), folder().join("station.new"));
-    std::fs::copy(counts.program(), &new).with_context(|| format!("copying to {}", new.display()))?;
+    // Names stay, for backtraces and `perf`; lines of source are three quarters of the file, and stay in cargo's own copy.
+    let strip = setup::llvm_tool("llvm-strip", &counts.host)?;
+    run(Command::new(strip).arg("--strip-debug").arg("-o").arg(&new).arg(counts.program()))?;
     let version = asked(Command::new(&new).arg("--version")).context("the program that was built does not start")?;
     std::fs::rename(&new, &program).with_context(|| format!("replacing {}", program.display()))?;
     say(&format!("\n{version}: {}", program.display()));
@@ -105,7 +107,7 @@ impl Counts {
     /// When something is missing, does not build or does not do its work.
     pub(crate) fn new() -> Result<Self> {
         let (compiler, folder) = (compiler()?, folder());
-        let merge = setup::llvm_profdata(&compiler.host)?;
+        let merge = setup::llvm_tool("llvm-profdata", &compiler.host)?;
         setup::wasm_target()?;
         guests::run(&GUESTS.map(str::to_owned))?;
         let raw = folder.join("raw");

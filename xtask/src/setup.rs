@@ -33,16 +33,16 @@ pub(crate) fn target(name: &str) -> Result<()> {
         .with_context(|| format!("it is missing; get it with `rustup target add {name}`"))
 }
 
-/// The program that merges what a training has counted, of the compiler's own LLVM.
+/// A tool of the compiler's own LLVM, such as `llvm-profdata`.
 ///
 /// # Errors
 /// When there is no rustup to bring it, or it fails.
-pub(crate) fn llvm_profdata(host: &str) -> Result<PathBuf> {
-    let program = rustlib()?.join(host).join("bin/llvm-profdata");
+pub(crate) fn llvm_tool(name: &str, host: &str) -> Result<PathBuf> {
+    let program = rustlib()?.join(host).join("bin").join(name);
     if !program.is_file() {
         say("rustup adds the component llvm-tools, some 40 MB");
         run(command("rustup").args(["component", "add", "llvm-tools"]))
-            .context("llvm-profdata is missing; get it with `rustup component add llvm-tools`")?;
+            .with_context(|| format!("{name} is missing; get it with `rustup component add llvm-tools`"))?;
     }
     ensure!(program.is_file(), "llvm-tools is installed and has no {}", program.display());
     Ok(program)
