@@ -87,7 +87,7 @@ pub(crate) fn start(options: &Options) -> Result<()> {
     say(&format!("==> 2/3 the station (profile {}; the first time takes several minutes)", options.profile));
     let station = build_station(&options.profile)?;
     say("==> 3/3 starting; modules seen for the first time are compiled now");
-    let folder = repo::root().join("target/demo");
+    let folder = repo::target().join("demo");
     std::fs::create_dir_all(&folder)?;
     let config = folder.join("station.yaml");
     std::fs::write(&config, yaml(&examples, addresses(options)))?;
