@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: everything that performance is promised about, measured beside what it is held against.
 //!
-//! It builds the guests, runs the benches of this workspace (built and trained as what is published is, which the first
-//! time takes twenty minutes; `--quick`: profile `release-dev` and few rounds), then the peers in `benches/peers`, which have a workspace of their own, and puts all into one table. Rows that have a
-//! goal pass or fail; a failed goal is a finding and not an error of this command. A peer that cannot be had on this
-//! machine is left out, and the results say why.
+//! It builds the guests, runs the benches of this workspace (built and trained as what is published is, for which the
+//! first time takes half an hour; `--quick`: profile `release-dev` and few rounds), then the peers in `benches/peers`,
+//! which have a workspace of their own, and puts all into one table. Rows that have a goal pass or fail; a failed goal is
+//! a finding and not an error of this command. A peer that cannot be had on this machine is left out, and the results say
+//! why.
 //!
-//! Results go to `benches/results/<day>-<commit>.json` (`-untrained` behind it where that was asked), the plot to `benches/results/cost.svg`; `--quick` keeps both in
-//! `target/bench`, because its figures are for nobody else. Figures of one run belong together: times of two runs
-//! cannot be compared on a machine that does other things as well.
+//! Results go to `benches/results/<day>-<commit>.json` (`-untrained` behind it where that was asked), the plot to
+//! `benches/results/cost.svg`; `--quick` keeps both in `target/bench`, because its figures are for nobody else. Figures of
+//! one run belong together: times of two runs cannot be compared on a machine that does other things as well.
 
 mod build;
 mod composed;
@@ -27,8 +28,8 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// The guests that are measured.
-const GUESTS: [&str; 8] = [
+/// The guests that are measured, and trained with.
+pub(crate) const GUESTS: [&str; 8] = [
     "payload-source",
     "payload-sink",
     "payload-relay",
