@@ -79,7 +79,7 @@ fn main() {
 
 /// Every case; those with the same payload stand together.
 fn cases() -> Vec<Case> {
-    let (modules, dynamic) = (Modules::start(), Modules::start_in(LaneChoice::Dynamic));
+    let (modules, dynamic) = (Modules::start_with_composed(), Modules::start_in(LaneChoice::Dynamic));
     let plain = Plain::new();
     let mut cases = Vec::new();
     modules.check_faithfulness();

@@ -25,18 +25,28 @@ const BYTES_PER_TREE: u64 = 1_000_000_000;
 const VAL_BYTES: u64 = 40;
 
 /// A station with the modules.
-pub(crate) struct Modules(Host);
+pub(crate) struct Modules {
+    host: Host,
+    /// Those of them that send something.
+    sources: Vec<&'static str>,
+}
 
 impl Modules {
-    /// Starts the station, which compiles the modules.
-    pub(crate) fn start() -> Rc<Self> {
-        Self::start_in(LaneChoice::Raw)
+    /// Starts the station with this lane for all calls, which compiles the modules that call each other through the broker.
+    pub(crate) fn start_in(lane: LaneChoice) -> Rc<Self> {
+        Self::start_of(lane, brokered(), vec![BROKERED, DEEP_SOURCE])
     }
 
-    /// The same with this lane for all calls.
-    pub(crate) fn start_in(lane: LaneChoice) -> Rc<Self> {
+    /// The same in the raw lane, and the composed module, which only `cargo xtask guests payload-composed` and `cargo xtask bench` build.
+    pub(crate) fn start_with_composed() -> Rc<Self> {
+        let composed = module(COMPOSED, COMPOSED, Reused);
+        let modules = brokered().into_iter().chain([composed]).collect();
+        Self::start_of(LaneChoice::Raw, modules, vec![BROKERED, COMPOSED, DEEP_SOURCE])
+    }
+
+    fn start_of(lane: LaneChoice, modules: Vec<ModuleSpec>, sources: Vec<&'static str>) -> Rc<Self> {
         let engine = EngineSettings { lane, ..EngineSettings::default() };
-        Rc::new(Self(Host::start_with(engine, modules(), None)))
+        Rc::new(Self { host: Host::start_with(engine, modules, None), sources })
     }
 
     /// The payload from module to module through the broker.
@@ -45,7 +55,7 @@ impl Modules {
         self.timed(module, payload)
     }
 
-    /// The payload within the composed module.
+    /// The payload within the composed module, where that was started, too.
     pub(crate) fn composed(self: &Rc<Self>, payload: Payload) -> Timed {
         self.timed(COMPOSED, payload)
     }
@@ -61,7 +71,7 @@ impl Modules {
 
     /// Makes sure that what is sent arrives, and comes back, byte for byte.
     pub(crate) fn check_faithfulness(&self) {
-        for module in [BROKERED, COMPOSED, DEEP_SOURCE] {
+        for module in &self.sources {
             for bytes in FAITHFUL {
                 let answer = self.ask(module, "faithful", vec![bytes.into()]);
                 assert_eq!(answer, Some(Value::Bool(true)), "{module} lost something of {bytes} bytes");
@@ -92,7 +102,7 @@ impl Modules {
     }
 
     fn ask(&self, module: &str, function: &str, arguments: Vec<Value>) -> Option<Value> {
-        self.0.ask(module, &format!("fixture:payload/source#{function}"), arguments)
+        self.host.ask(module, &format!("fixture:payload/source#{function}"), arguments)
     }
 }
 
@@ -101,14 +111,10 @@ fn calls_per_tree(payload: Payload) -> u64 {
     (CALLS_PER_TREE / payload.calls()).min(BYTES_PER_TREE / (bytes + 2 * VAL_BYTES))
 }
 
-/// The source and the sink, both composed, and the source before a chain.
-fn modules() -> Vec<ModuleSpec> {
-    let mut modules = vec![
-        module(SINK, SINK, Reused),
-        module(COMPOSED, COMPOSED, Reused),
-        calling(SINK, BROKERED, BROKERED),
-        calling(&relay(1), DEEP_SOURCE, BROKERED),
-    ];
+/// The source and the sink, and the source before a chain.
+fn brokered() -> Vec<ModuleSpec> {
+    let mut modules =
+        vec![module(SINK, SINK, Reused), calling(SINK, BROKERED, BROKERED), calling(&relay(1), DEEP_SOURCE, BROKERED)];
     let last = DEEP - 1;
     modules.extend((1..last).map(|at| calling(&relay(at + 1), &relay(at), "payload-relay")));
     modules.push(calling(SINK, &relay(last), "payload-relay"));

@@ -3,6 +3,7 @@
 use crate::modules::Modules;
 use crate::payload::Payload;
 use crate::{instances, loading};
+use station_host::LaneChoice;
 
 /// Of small payloads; a large one counts for more of them.
 const CALLS: u64 = 200_000;
@@ -19,7 +20,7 @@ pub(crate) fn train() {
 }
 
 fn between_modules() {
-    let modules = Modules::start();
+    let modules = Modules::start_in(LaneChoice::Raw);
     modules.check_faithfulness();
     for payload in Payload::ALL {
         let weight = 1 + u64::from(payload.bytes().unwrap_or(0)) / BYTES_PER_CALL;

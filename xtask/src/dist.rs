@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
-/// What the training calls beside the guests that are measured.
+/// What the training calls beside those of [`bench::GUESTS`].
 const GUESTS: [&str; 6] = ["bank-ledger", "bank-teller", "sql-runner", "kv-draft2", "events-runner", "dossiers"];
 const PROFILE: &str = "fat";
 /// Builds the program and its training, and runs that. Without running it this is how the program is built that is
