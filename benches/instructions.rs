@@ -26,6 +26,7 @@ use std::path::Path;
 struct Case {
     name: &'static str,
     module: &'static str,
+    interface: &'static str,
     function: &'static str,
     /// What comes before the number of turns.
     arguments: &'static [u32],
@@ -35,29 +36,37 @@ struct Case {
 
 const SOURCE: &str = "payload-source";
 const CLERK: &str = "payload-clerk";
+const HANDLES: &str = "resource-user";
 /// What the cases need. The composed modules are for others.
-const MODULES: [&str; 4] = [SOURCE, "payload-sink", CLERK, "payload-rows"];
+const MODULES: [&str; 7] =
+    [SOURCE, "payload-sink", CLERK, "payload-rows", HANDLES, "resource-counter", "resource-third"];
 
-/// Each reserves gigabytes of addresses, and valgrind has fewer of those.
-const INSTANCES: u32 = 4;
+/// As many as are called. Each reserves gigabytes of addresses, and valgrind has fewer of those.
+const INSTANCES: u32 = 6;
 
 /// So many turns that the rest of a call tree is lost in the difference, and few enough for a minute under callgrind.
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     of_source("scalar", "loop-add", &[], 2_000),
     of_source("string, 64 B both ways", "texts", &[64], 500),
     of_source("record of 6 strings both ways", "entries", &[], 200),
     of_source("64 KiB one way", "send", &[65_536], 20),
+    of_handles("handle in a list, lent once, and given back in a list", "run-list"),
     of_clerk("call that writes nothing, in a unit of work", "pass-there"),
     of_clerk("call that writes a row, behind a savepoint", "write-there"),
     of_clerk("row written by the root call, no savepoint", "write-here"),
 ];
 
 const fn of_source(name: &'static str, function: &'static str, arguments: &'static [u32], turns: u32) -> Case {
-    Case { name, module: SOURCE, function, arguments, few: turns / 10, many: turns + turns / 10 }
+    let interface = "fixture:payload/source";
+    Case { name, module: SOURCE, interface, function, arguments, few: turns / 10, many: turns + turns / 10 }
 }
 
 const fn of_clerk(name: &'static str, function: &'static str) -> Case {
-    Case { name, module: CLERK, function, arguments: &[], few: 40, many: 440 }
+    Case { name, module: CLERK, interface: "fixture:payload/clerk", function, arguments: &[], few: 40, many: 440 }
+}
+
+const fn of_handles(name: &'static str, function: &'static str) -> Case {
+    Case { name, module: HANDLES, interface: "fixture:res/users", function, arguments: &[], few: 40, many: 440 }
 }
 
 fn main() {
@@ -96,8 +105,7 @@ fn mark_a_phase() {
 
 impl Case {
     fn run(&self, host: &Host, turns: u32) {
-        let interface = if self.module == CLERK { "clerk" } else { "source" };
         let arguments = self.arguments.iter().chain([&turns]).map(|&argument| json!(argument)).collect();
-        host.ask(self.module, &format!("fixture:payload/{interface}#{}", self.function), arguments);
+        host.ask(self.module, &format!("{}#{}", self.interface, self.function), arguments);
     }
 }

@@ -50,3 +50,11 @@ fn station() -> Builder {
 fn started() -> Station {
     station().start()
 }
+
+/// What is secret of a token, `stn_<id>_<secret>`: the secret may have underscores.
+#[track_caller]
+fn secret_of(token: &str) -> &str {
+    let secret = token.splitn(3, '_').nth(2).unwrap();
+    assert_eq!(secret.len(), 43, "a token looks otherwise now");
+    secret
+}

@@ -1,7 +1,7 @@
 //! What survives a stop and a kill, what is done with files that somebody damaged, and how a station starts and ends.
 
 use crate::text::{API, answer, answering, probe, relaying};
-use crate::{started, station};
+use crate::{secret_of, started, station};
 use serde_json::{Value, json};
 use station_testkit::{Cache, Station, until};
 use std::fs;
@@ -432,8 +432,8 @@ fn secrets_are_the_owners_alone_and_tokens_are_stored_hashed() {
     assert_eq!(mode(station.data().join("cache.key")), 0o600);
     assert_eq!(station.ready().token_file, station.data().join("admin.token"));
     let made = station.cli(&["token", "create", "--label", "x", "--scope", "deploy"]).ok();
-    let secret = made["secret"].as_str().unwrap().rsplit('_').next().unwrap().to_owned();
-    let first = station.token().rsplit('_').next().unwrap().to_owned();
+    let secret = secret_of(made["secret"].as_str().unwrap()).to_owned();
+    let first = secret_of(&station.token()).to_owned();
     assert_eq!(station.stop(), Some(0));
     for path in files(&station.data()).iter().filter(|path| !path.ends_with("admin.token")) {
         let bytes = fs::read(path).unwrap();

@@ -25,7 +25,15 @@ const STRAY: u64 = 200;
 /// A count may differ by so much.
 const TOLERANCE: f64 = 0.03;
 const BASELINE: &str = "benches/instructions.json";
-const GUESTS: [&str; 4] = ["payload-source", "payload-sink", "payload-clerk", "payload-rows"];
+const GUESTS: [&str; 7] = [
+    "payload-source",
+    "payload-sink",
+    "payload-clerk",
+    "payload-rows",
+    "resource-user",
+    "resource-counter",
+    "resource-third",
+];
 /// Three of the cases, of which the first without the others is the cost of a savepoint.
 const SAVEPOINT: [&str; 3] = [
     "call that writes a row, behind a savepoint",
