@@ -50,7 +50,7 @@ pub(crate) struct Counts {
 /// When something does not build or the training fails.
 pub(crate) fn build(options: &Options) -> Result<()> {
     let counts = if options.keep_counts { Counts::kept_or_new()? } else { Counts::new()? };
-    say("==> building the program by what was counted (ten minutes)");
+    say("==> building the program by what was counted (a quarter of an hour on two cores)");
     run(counts.apply(cargo(&TRAINING).arg(NO_RUN)))?;
     // The old one may be running, and stays until it is known that the new one does.
     let (program, new) = (folder().join("station"), folder().join("station.new"));
@@ -131,7 +131,7 @@ impl Counts {
 fn train(raw: &Path, host: &str) -> Result<()> {
     let generate = format!("-Cprofile-generate={}", raw.display());
     let flags = [&[generate.as_str()], &COUNTING[..]].concat();
-    say("==> building a program that counts which branches are taken (ten minutes)");
+    say("==> building a program that counts which branches are taken (a quarter of an hour on two cores)");
     run(flagged(cargo(&TRAINING).arg(NO_RUN), host, &flags))?;
     say("==> training: calls, instances, requests, writes, uploads (a minute)");
     // Who sets the second one wants the counts of another program, elsewhere.
