@@ -190,20 +190,29 @@ fn hoarder() -> Vec<u8> {
 /// neither take the memory nor the time that they would.
 #[test]
 fn lists_that_overlap_hand_over_only_so_many_handles_and_places_for_them() {
-    let mut station = station().start();
-    station.upload("things", &things()).ok();
-    station.upload("hoarder", &hoarder()).ok();
-    assert_eq!(station.state("hoarder"), "ready", "{:#}", station.show("hoarder"));
-    let call =
-        |function: &str, outer: u32, inner: u32| station.call("hoarder", function, &format!("({outer}, {inner})"));
-    // Zero is no handle, so a list that is looked through ends as a mistake; one without a handle is good.
-    call("all", 10, 10).problem("call.abi");
-    assert_eq!(call("some", 100, 100).result(), json!(7));
-    assert_eq!(call("some", 100, 8_000).result(), json!(7));
-    limited(&call("all", 8_000, 16_000), "handles_max", 10_000);
-    limited(&call("some", 8_000, 8_000), "handle_places_max", 1 << 20);
-    assert!(peak_mib(&station) < 500, "{} MiB", peak_mib(&station));
-    station.is_alive();
+    for lane in ["raw", "dynamic"] {
+        let mut station = station().config(&format!("engine: {{ lane: {lane} }}")).start();
+        station.upload("things", &things()).ok();
+        station.upload("hoarder", &hoarder()).ok();
+        assert_eq!(station.state("hoarder"), "ready", "{:#}", station.show("hoarder"));
+        let call =
+            |function: &str, outer: u32, inner: u32| station.call("hoarder", function, &format!("({outer}, {inner})"));
+        // Zero is no handle, so a list that is looked through ends as a mistake; one without a handle is good.
+        call("all", 10, 10).problem("call.abi");
+        assert_eq!(call("some", 100, 100).result(), json!(7), "{lane}");
+        let (handles, places) = (call("all", 8_000, 16_000), call("some", 8_000, 8_000));
+        if lane == "raw" {
+            assert_eq!(call("some", 100, 8_000).result(), json!(7));
+            limited(&handles, "handles_max", 10_000);
+            limited(&places, "handle_places_max", 1 << 20);
+        } else {
+            // Here each handle is taken as it is found, the first of them is none, and what has none is a value.
+            handles.problem("call.abi");
+            places.problem("call.resource_limit");
+        }
+        assert!(peak_mib(&station) < 500, "{lane}: {} MiB", peak_mib(&station));
+        station.is_alive();
+    }
 }
 
 /// The most memory that the station ever had.
