@@ -37,7 +37,8 @@ impl Modules {
         Self::start_of(lane, brokered(), vec![BROKERED, DEEP_SOURCE])
     }
 
-    /// The same in the raw lane, and the composed module, which only `cargo xtask guests payload-composed` and `cargo xtask bench` build.
+    /// The same in the raw lane, and the composed module, which only `cargo xtask bench` builds, or `cargo xtask guests
+    /// payload-composed`.
     pub(crate) fn start_with_composed() -> Rc<Self> {
         let composed = module(COMPOSED, COMPOSED, Reused);
         let modules = brokered().into_iter().chain([composed]).collect();
